@@ -1,0 +1,71 @@
+# Every job that a developer or CI does. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench dist format lock clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(STAMP) ## two hospitals, end to end, on this machine
+	@$(BIN)/comity demo
+
+test: $(STAMP) ## all tests; as root also those behind real NATs (tests/natlab)
+	$(BIN)/python -m pytest --durations=10 tests
+
+check: $(STAMP) ## formatting, lint, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict src tests
+	$(BIN)/lint-imports --no-logo
+
+bench: $(STAMP) ## run every program in bench/
+	@set -- bench/*.py; \
+	if [ ! -e "$$1" ]; then echo "no programs in bench/ yet"; exit 0; fi; \
+	echo "programs: $$*"; \
+	for b in bench/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+
+dist: $(STAMP) ## build the sdist and the wheel into dist/
+	$(BIN)/python -m hatchling build
+
+format: $(STAMP) ## rewrite the sources the way `check` wants them
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# Resolved anew in a clean environment, by the oldest Python that is supported: what installs there installs
+# on the later ones.
+lock: ## resolve pyproject.toml anew into constraints.txt (needs python3.11)
+	@rm -rf build/lock && mkdir -p build
+	python3.11 -m venv build/lock
+	build/lock/bin/python $(PIP) install --quiet -e '.[demo,dev]'
+	@{ echo '# Exact versions of everything that `make` installs. Made by `make lock`; do not edit.'; \
+	   build/lock/bin/python $(PIP) freeze --exclude comity; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt && rm -rf build/lock
+
+clean: ## remove all that make and the tools have made
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python $(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+# Debian splits ensurepip off into a package of its own. Its pip, if there, can do the same job.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Comity needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	  $(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -c 'import pip' 2>/dev/null; then \
+	  $(PYTHON) -m venv --without-pip $(VENV) && \
+	  $(PYTHON) $(PIP) --python $(BIN)/python install --quiet pip; \
+	else \
+	  echo "$(PYTHON) cannot make a virtual environment here; on Debian and Ubuntu install what it lacks:"; \
+	  echo "  apt install python3-venv"; exit 1; \
+	fi
