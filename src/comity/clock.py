@@ -1,0 +1,52 @@
+"""Time as an argument: the wall clock that never goes back, and one that tests turn by hand.
+
+Pure code receives ``now`` as a number; only the edges hold a Clock (SECURITY.md rule 2: time never goes
+back below the last persisted).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the edges read the time."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC; never less than an earlier answer."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; for deadlines and rates only."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, held at a floor when it is set back."""
+
+    def __init__(self, floor: float = 0.0) -> None:
+        self._floor = floor
+
+    def now(self) -> float:
+        self._floor = max(self._floor, time.time())
+        return self._floor
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ManualClock:
+    """A clock that moves only when told."""
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds

@@ -1,0 +1,112 @@
+"""Requests and results about artifacts: send-file, received, transfers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from comity.control.codec import json_name
+
+
+@dataclass(frozen=True)
+class SendFileRequest:
+    """``file`` names a descriptor that the caller handed over beforehand (SECURITY.md rule 15), never a path."""
+
+    peer: str
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``, ``verifying``)."""
+
+    transfer: str
+    state: str
+    name: str
+    bytes: int
+    bytes_done: int
+    bytes_sent: int
+    seconds: float
+    mb_per_s: float
+    path: str | None
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """``path`` carried most bytes; ``receipt`` is the receiver's signed statement's digest.
+
+    ``bytes`` is the artifact's size, ``bytes_sent`` what travelled, ``mb_per_s`` is 10^6 bytes per second.
+    """
+
+    transfer: str
+    name: str
+    bytes: int
+    digest: str
+    bytes_sent: int
+    seconds: float
+    mb_per_s: float
+    first_path: str
+    path: str
+    paths: dict[str, int]
+    receipt: str
+    manifest: str
+    agreement: str
+    to: str
+
+
+@dataclass(frozen=True)
+class ReceivedRequest:
+    """``wait``: return only once a file that was sent under this name is there, at most ``timeout`` seconds."""
+
+    wait: str | None = None
+    timeout: float = 0.0
+    peer: str | None = None
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """``name`` is what the sender called it, ``path`` where it lies; ``note`` warns of formats that can run code.
+
+    ``from_`` is the sender's hostname; in JSON its name is ``from``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"alias_generator": json_name}
+
+    path: str
+    name: str
+    bytes: int
+    digest: str
+    from_: str
+    fingerprint: str
+    received_at: str
+    agreement: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReceivedResult:
+    files: tuple[ReceivedFile, ...]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``done``, ``failed``."""
+
+    transfer: str
+    direction: str
+    peer: str
+    name: str
+    bytes: int
+    bytes_done: int
+    state: str
+    path: str | None
+    started_at: str
+    problem: str = ""
+    digest: str | None = None
+    receipt: str | None = None
+
+
+@dataclass(frozen=True)
+class TransfersResult:
+    transfers: tuple[Transfer, ...]
