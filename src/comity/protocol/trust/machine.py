@@ -1,0 +1,313 @@
+"""The transitions of a relationship: ``handle(relationship, own key, event, now) -> (relationship, effects)``.
+
+An event is either something that this side signed just now (``…Issued``) or a statement of the peer that was
+opened, found fresh, addressed to us and not seen before (``…Arrived``); the checks left for here are those that
+need the relationship. What cannot be accepted raises ``TrustRefused``, and the relationship stays as it was.
+
+    outgoing   none ──RequestIssued──► open ──ApprovalArrived/RejectionArrived──► none
+    incoming   none ──RequestArrived─► open ──ApprovalIssued/RejectionIssued────► none
+    agreement  none/ended ──Approval…──► active ──Revocation…──► ended (for that agreement, for ever)
+
+Mutual handshakes (SECURITY.md rule 5): when both sides have asked, with equal charter, the node with the larger
+key approves at once and the other waits, so that exactly one agreement forms. When people on both sides
+approved by hand at the same moment, both prefer the request of the smaller key and remember the other as twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from comity.errors import RemoteProtocolError
+from comity.protocol.statements import Approval, HandshakeRequest, Rejection, Revocation
+from comity.protocol.trust.relationship import Agreement, Ending, Incoming, Outgoing, Relationship
+
+
+class TrustRefused(RemoteProtocolError):
+    """A well-formed statement that this relationship doesn't allow: replayed, late, or about something else."""
+
+    code = "trust_refused"
+    exit_status = 64
+
+
+@dataclass(frozen=True)
+class RequestIssued:
+    statement: HandshakeRequest
+    digest: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class RequestArrived:
+    statement: HandshakeRequest
+    digest: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class ApprovalIssued:
+    statement: Approval
+    digest: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class ApprovalArrived:
+    statement: Approval
+    digest: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class RejectionIssued:
+    statement: Rejection
+
+
+@dataclass(frozen=True)
+class RejectionArrived:
+    statement: Rejection
+
+
+@dataclass(frozen=True)
+class RevocationIssued:
+    statement: Revocation
+    envelope: str
+
+
+@dataclass(frozen=True)
+class RevocationArrived:
+    statement: Revocation
+    envelope: str
+
+
+Event = (
+    RequestIssued
+    | RequestArrived
+    | ApprovalIssued
+    | ApprovalArrived
+    | RejectionIssued
+    | RejectionArrived
+    | RevocationIssued
+    | RevocationArrived
+)
+
+
+@dataclass(frozen=True)
+class ApproveMutual:
+    """Both have asked: sign an Approval of ``request`` now, with our justification as its reason."""
+
+    request: Incoming
+    reason: str
+    until: int
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """An agreement came into force; ``replaced`` is the one that it took over from."""
+
+    agreement: Agreement
+    replaced: Agreement | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An agreement ended, by a revocation of either side."""
+
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class TurnedDown:
+    """Our request was rejected."""
+
+    reason: str
+
+
+Effect = ApproveMutual | Agreed | Ended | TurnedDown
+Outcome = tuple[Relationship, tuple[Effect, ...]]
+
+
+def handle(rel: Relationship, own: str, event: Event, now: float) -> Outcome:
+    """The relationship after ``event``, and what follows from it.
+
+    ``own`` is this node's key in hexadecimal, ``now`` seconds UTC. Raises TrustRefused.
+    """
+    return _TRANSITIONS[type(event)](rel, own, event, now)
+
+
+# ── requests ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _request_issued(rel: Relationship, own: str, event: RequestIssued, now: float) -> Outcome:
+    asked = event.statement
+    outgoing = Outgoing(
+        digest=event.digest,
+        nonce=asked.nonce,
+        envelope=event.envelope,
+        justification=asked.justification,
+        charter=asked.charter,
+        expires=asked.expires,
+        until=asked.until,
+        at=asked.issued,
+    )
+    rel = msgspec.structs.replace(rel, outgoing=outgoing, rejection=None)
+    return rel, _mutual(rel, own, now)
+
+
+def _request_arrived(rel: Relationship, own: str, event: RequestArrived, now: float) -> Outcome:
+    asked = event.statement
+    if asked.until <= now:
+        raise TrustRefused("the handshake asks for an agreement that has already ended")
+    incoming = Incoming(
+        digest=event.digest,
+        nonce=asked.nonce,
+        envelope=event.envelope,
+        justification=asked.justification,
+        requested_by=asked.requested_by,
+        organization=asked.organization,
+        contact=asked.contact,
+        charter=asked.charter,
+        expires=asked.expires,
+        until=asked.until,
+        received_at=int(now),
+        shown=False,
+    )
+    rel = msgspec.structs.replace(rel, incoming=incoming)
+    return rel, _mutual(rel, own, now)
+
+
+def _mutual(rel: Relationship, own: str, now: float) -> tuple[Effect, ...]:
+    ours, theirs = rel.open_outgoing, rel.incoming
+    if ours is None or theirs is None or own < rel.peer:
+        return ()
+    if ours.charter != theirs.charter or min(ours.expires, theirs.expires) <= now:
+        return ()
+    return (ApproveMutual(request=theirs, reason=ours.justification, until=min(ours.until, theirs.until)),)
+
+
+# ── approvals ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _approval_issued(rel: Relationship, own: str, event: ApprovalIssued, now: float) -> Outcome:
+    incoming = rel.incoming
+    said = event.statement
+    if incoming is None or said.request != incoming.digest:
+        raise TrustRefused("there is no such request to approve")
+    agreement = Agreement(
+        digest=event.digest,
+        request=incoming.envelope,
+        approval=event.envelope,
+        request_digest=incoming.digest,
+        requester="them",
+        justification=incoming.justification,
+        reason=said.reason,
+        requested_by=incoming.requested_by,
+        organization=incoming.organization,
+        contact=incoming.contact,
+        charter=said.charter,
+        allow=said.allow,
+        approved_at=said.issued,
+        until=said.until,
+    )
+    return _agree(msgspec.structs.replace(rel, incoming=None), agreement)
+
+
+def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: float) -> Outcome:
+    ours = rel.outgoing
+    said = event.statement
+    if ours is None or said.request != ours.digest or said.request_nonce != ours.nonce:
+        raise TrustRefused("the approval answers no request that is open")
+    if ours.expires <= now:
+        raise TrustRefused("the approval answers a request that has lapsed")
+    if said.charter != ours.charter:
+        raise TrustRefused("the approval names another charter than the request")
+    if not now < said.until <= ours.until:
+        raise TrustRefused("the approval's end is not within what was asked for")
+    agreement = Agreement(
+        digest=event.digest,
+        request=ours.envelope,
+        approval=event.envelope,
+        request_digest=ours.digest,
+        requester="us",
+        justification=ours.justification,
+        reason=said.reason,
+        requested_by="",
+        organization=said.organization,
+        contact=said.contact,
+        charter=said.charter,
+        allow=said.allow,
+        approved_at=said.issued,
+        until=said.until,
+    )
+    answered = msgspec.structs.replace(rel, outgoing=None, rejection=None)
+    current = rel.agreement
+    crossed = (
+        current is not None
+        and current.ending is None
+        and current.requester == "them"
+        and current.approved_at >= ours.at
+    )
+    if crossed and current is not None and own > rel.peer:
+        kept = msgspec.structs.replace(current, twin=agreement.digest)
+        return msgspec.structs.replace(answered, agreement=kept), ()
+    if crossed and current is not None:
+        agreement = msgspec.structs.replace(agreement, twin=current.digest)
+    if agreement.reason:  # mutual: the approval answers both requests
+        answered = msgspec.structs.replace(answered, incoming=None)
+    return _agree(answered, agreement)
+
+
+def _agree(rel: Relationship, agreement: Agreement) -> Outcome:
+    replaced = rel.agreement if rel.standing == "active" else None
+    return msgspec.structs.replace(rel, agreement=agreement), (Agreed(agreement, replaced),)
+
+
+# ── rejections and revocations ────────────────────────────────────────────────────────────────────────
+
+
+def _rejection_issued(rel: Relationship, own: str, event: RejectionIssued, now: float) -> Outcome:
+    if rel.incoming is None or event.statement.request != rel.incoming.digest:
+        raise TrustRefused("there is no such request to reject")
+    return msgspec.structs.replace(rel, incoming=None), ()
+
+
+def _rejection_arrived(rel: Relationship, own: str, event: RejectionArrived, now: float) -> Outcome:
+    ours = rel.outgoing
+    said = event.statement
+    if ours is None or said.request != ours.digest or said.request_nonce != ours.nonce:
+        raise TrustRefused("the rejection answers no request that is open")
+    return msgspec.structs.replace(rel, outgoing=None, rejection=said.reason), (TurnedDown(said.reason),)
+
+
+def _revocation_issued(rel: Relationship, own: str, event: RevocationIssued, now: float) -> Outcome:
+    said = event.statement
+    return _end(rel, said, Ending(by="us", at=int(now), reason=said.reason, envelope=event.envelope))
+
+
+def _revocation_arrived(rel: Relationship, own: str, event: RevocationArrived, now: float) -> Outcome:
+    said = event.statement
+    return _end(rel, said, Ending(by="them", at=int(now), reason=said.reason, envelope=event.envelope))
+
+
+def _end(rel: Relationship, said: Revocation, ending: Ending) -> Outcome:
+    agreement = rel.agreement
+    if agreement is None or agreement.ending is not None or said.agreement not in (agreement.digest, agreement.twin):
+        raise TrustRefused("the revocation names no agreement that stands")
+    ended = msgspec.structs.replace(agreement, ending=ending)
+    # What was asked before the end is void with it: a new start needs a new request.
+    rel = msgspec.structs.replace(rel, agreement=ended, outgoing=None, incoming=None)
+    return rel, (Ended(ended),)
+
+
+_TRANSITIONS: dict[type, Callable[..., Outcome]] = {
+    RequestIssued: _request_issued,
+    RequestArrived: _request_arrived,
+    ApprovalIssued: _approval_issued,
+    ApprovalArrived: _approval_arrived,
+    RejectionIssued: _rejection_issued,
+    RejectionArrived: _rejection_arrived,
+    RevocationIssued: _revocation_issued,
+    RevocationArrived: _revocation_arrived,
+}

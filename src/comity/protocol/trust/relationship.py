@@ -1,0 +1,106 @@
+"""All that a node remembers about one peer key, as frozen values (stored as they are, by ``storage.trust``).
+
+Envelopes are kept as the JSON text that was signed and sent: the evidence never depends on this program's types.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that we made and that is not answered yet. Times are seconds UTC."""
+
+    digest: str
+    nonce: str
+    envelope: str
+    justification: str
+    charter: str | None
+    expires: int
+    until: int
+    at: int
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """The request of theirs that waits for a person here; ``shown``: someone has read exactly this one."""
+
+    digest: str
+    nonce: str
+    envelope: str
+    justification: str
+    requested_by: str
+    organization: str
+    contact: str
+    charter: str | None
+    expires: int
+    until: int
+    received_at: int
+    shown: bool
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agreement ended; ``envelope`` is the signed revocation, empty for a replaced agreement."""
+
+    by: Literal["us", "them"]
+    at: int
+    reason: str
+    envelope: str
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A handshake and the approval that quotes its digest.
+
+    ``digest`` is the approval's. ``requester`` tells whose request it was. ``twin`` is the digest of the other
+    agreement that formed when both sides approved each other's request at once: it stands for this one.
+    """
+
+    digest: str
+    request: str
+    approval: str
+    request_digest: str
+    requester: Literal["us", "them"]
+    justification: str
+    reason: str
+    requested_by: str
+    organization: str
+    contact: str
+    charter: str | None
+    allow: tuple[str, ...]
+    approved_at: int
+    until: int
+    twin: str | None = None
+    ending: Ending | None = None
+
+
+class Relationship(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer key. ``pinned``: a card or a fingerprint named it (SECURITY.md rule 5).
+
+    ``rejection`` holds the reason of the last request of ours that was turned down.
+    """
+
+    peer: str
+    hostname: str
+    address: str
+    local_id: str
+    pinned: bool = False
+    outgoing: Outgoing | None = None
+    incoming: Incoming | None = None
+    agreement: Agreement | None = None
+    rejection: str | None = None
+
+    @property
+    def standing(self) -> Literal["none", "active", "ended"]:
+        """Whether an agreement stands, its expiry aside."""
+        if self.agreement is None:
+            return "none"
+        return "active" if self.agreement.ending is None else "ended"
+
+    @property
+    def open_outgoing(self) -> Outgoing | None:
+        """Our request, unless an agreement that was approved since has answered it (a crossed handshake)."""
+        asked, agreed = self.outgoing, self.agreement
+        if asked is not None and agreed is not None and agreed.approved_at >= asked.at:
+            return None
+        return asked
