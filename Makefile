@@ -40,12 +40,12 @@ format: $(STAMP) ## rewrite the sources the way `check` wants them
 # Resolved anew in a clean environment, by the oldest Python that is supported: what installs there installs
 # on the later ones.
 lock: ## resolve pyproject.toml anew into constraints.txt (needs python3.11)
-	@rm -rf build/lock && mkdir -p build
+	@rm -rf build && mkdir build
 	python3.11 -m venv build/lock
 	build/lock/bin/python $(PIP) install --quiet -e '.[demo,dev]'
 	@{ echo '# Exact versions of everything that `make` installs. Made by `make lock`; do not edit.'; \
 	   build/lock/bin/python $(PIP) freeze --exclude comity; } > build/constraints.txt
-	@mv build/constraints.txt constraints.txt && rm -rf build/lock
+	@mv build/constraints.txt constraints.txt && rm -rf build
 
 clean: ## remove all that make and the tools have made
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -60,9 +60,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Comity needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	@if $(PYTHON) -c 'import ensurepip; ensurepip.version()' 2>/dev/null; then \
 	  $(PYTHON) -m venv $(VENV); \
-	elif $(PYTHON) -c 'import pip' 2>/dev/null; then \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
 	  $(PYTHON) -m venv --without-pip $(VENV) && \
 	  $(PYTHON) $(PIP) --python $(BIN)/python install --quiet pip; \
 	else \
