@@ -1,0 +1,147 @@
+"""What people hand each other: cards, join URLs, and the forms that a PEER argument takes.
+
+    comity:NAME@HOST:PORT#FINGERPRINT         a card: a node, where it is registered, and its key's pin
+    comity://HOST:PORT[/NETWORK]#FINGERPRINT  a join URL: a rendezvous, a network, and the server key's pin
+
+Who holds one has nothing left to trust at first contact (SECURITY.md rule 5). Nothing is looked up here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import KW_ONLY, dataclass
+
+from comity.errors import InvalidCard, InvalidInput, InvalidJoinUrl
+from comity.identity.address import NETWORK_MAX, Address
+from comity.identity.authority import format_authority, normalise_host, parse_authority
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.hostname import normalise_hostname
+
+_SCHEME = "comity:"
+_TEXT_CHARS = 1024  # longer than any card or URL with a name that the DNS can carry
+_NETWORK = re.compile(r"[1-9][0-9]{0,4}\Z")
+_FINGERPRINT_LIKE = re.compile(r"(?:[0-9a-fA-F][\s:\-]*){64}\Z")
+
+
+@dataclass(frozen=True)
+class Card:
+    """``hostname`` in its one spelling, ``rendezvous`` ``host:port``, ``fingerprint`` of the node's key."""
+
+    hostname: str
+    rendezvous: str
+    fingerprint: Fingerprint
+
+    def __post_init__(self) -> None:
+        try:
+            spelled = (normalise_hostname(self.hostname), format_authority(*parse_authority(self.rendezvous)))
+        except InvalidInput as error:
+            raise InvalidCard(f"not a card: {error}") from error
+        if spelled != (self.hostname, self.rendezvous):
+            raise InvalidCard(f"a card spells these as {spelled[0]} and {spelled[1]}")
+
+    @classmethod
+    def parse(cls, text: str) -> Card:
+        """The card in one line, blanks around it ignored; InvalidCard says what is wrong with it."""
+        line = text.strip()
+        if len(line) > _TEXT_CHARS or not line.startswith(_SCHEME) or line.startswith(_SCHEME + "//"):
+            raise InvalidCard("a card is written comity:NAME@HOST:PORT#FINGERPRINT")
+        rest, hash_sign, fingerprint = line.removeprefix(_SCHEME).partition("#")
+        name, at_sign, authority = rest.partition("@")
+        if not hash_sign or not at_sign:
+            raise InvalidCard("a part is missing: a card is written comity:NAME@HOST:PORT#FINGERPRINT")
+        try:
+            hostname = normalise_hostname(name)
+            rendezvous = format_authority(*parse_authority(authority))
+            pin = Fingerprint.parse(fingerprint)
+        except InvalidInput as error:
+            raise InvalidCard(f"not a card: {error}") from error
+        return cls(hostname, rendezvous, pin)
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self.hostname}@{self.rendezvous}#{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class JoinUrl:
+    """``host`` (IPv6 without brackets), ``port``, ``network``; ``fingerprint`` of the rendezvous's key."""
+
+    host: str
+    port: int
+    network: int = 1
+    _: KW_ONLY
+    fingerprint: Fingerprint
+
+    def __post_init__(self) -> None:
+        try:
+            spelled = normalise_host(self.host)
+        except InvalidInput as error:
+            raise InvalidJoinUrl(f"not a join URL: {error}") from error
+        if spelled != self.host:
+            raise InvalidJoinUrl(f"a join URL spells this host as {spelled}")
+        if not 1 <= self.port <= 65535:
+            raise InvalidJoinUrl(f"port {self.port} is not between 1 and 65535")
+        if not 1 <= self.network <= NETWORK_MAX:
+            raise InvalidJoinUrl(f"network {self.network} is not between 1 and {NETWORK_MAX}")
+
+    @classmethod
+    def parse(cls, text: str) -> JoinUrl:
+        """The join URL in one line, blanks around it ignored; InvalidJoinUrl says what is wrong with it."""
+        line = text.strip()
+        if len(line) > _TEXT_CHARS or not line.startswith(_SCHEME + "//"):
+            raise InvalidJoinUrl("a join URL is written comity://HOST:PORT#FINGERPRINT")
+        rest, hash_sign, fingerprint = line.removeprefix(_SCHEME + "//").partition("#")
+        if not hash_sign:
+            raise InvalidJoinUrl("the join URL lacks #FINGERPRINT, without which nobody knows who answers")
+        if "?" in rest:
+            raise InvalidJoinUrl(
+                "this join URL carries parameters that this version does not know",
+                hint="upgrade comity, then run the same command again",
+            )
+        authority, slash, network = rest.partition("/")
+        if slash and not _NETWORK.match(network):
+            raise InvalidJoinUrl(
+                "after the slash stands the network's number, as in comity://HOST:PORT/2#..."
+            )
+        try:
+            host, port = parse_authority(authority)
+            pin = Fingerprint.parse(fingerprint)
+        except InvalidInput as error:
+            raise InvalidJoinUrl(f"not a join URL: {error}") from error
+        return cls(host, port, int(network or "1"), fingerprint=pin)
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, an IPv6 host in brackets: how cards name this rendezvous."""
+        return format_authority(self.host, self.port)
+
+    def __str__(self) -> str:
+        network = "" if self.network == 1 else f"/{self.network}"
+        return f"{_SCHEME}//{self.authority}{network}#{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class PeerName:
+    """A peer by its bare hostname, in its one spelling: first contact by it trusts the rendezvous."""
+
+    hostname: str
+
+    def __str__(self) -> str:
+        return self.hostname
+
+
+def parse_peer(text: str) -> Card | Address | PeerName | Fingerprint:
+    """What a PEER argument means; InvalidCard for a broken card, else InvalidInput."""
+    line = text.strip()
+    if line.startswith(_SCHEME + "//"):
+        raise InvalidInput("this is a join URL; it names a rendezvous, not a peer", hint="run comity peers")
+    if line.startswith(_SCHEME):
+        return Card.parse(line)
+    if len(line) <= _TEXT_CHARS and _FINGERPRINT_LIKE.match(line):
+        return Fingerprint.parse(line)
+    try:
+        return Address.parse(line) if ":" in line else PeerName(normalise_hostname(line))
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"not a peer: {error}",
+            hint="give a card (comity:NAME@...), an address (1:0001.0000.0010), a hostname or a fingerprint",
+        ) from error
