@@ -1,0 +1,87 @@
+"""``config.toml``: what the person at this node decided, as one frozen value; read strictly, written whole.
+
+Only the file's own format lives here: which flag or environment variable takes precedence is for
+``comity.node.config``, and what a hostname or a join URL looks like for ``comity.identity``. The file is
+TOML 1.0; the writer knows the three kinds of value that occur.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+
+import msgspec
+
+from comity import limits
+from comity.errors import InvalidInput
+
+_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node."""
+
+    hostname: str
+    join: str
+    organization: str = ""
+    contact: str = ""
+    listen: str = ""
+    public: bool = False
+    tags: tuple[str, ...] = ()
+
+
+_KNOWN = tuple(field.name for field in dataclasses.fields(Config))
+
+
+def parse_config(data: bytes) -> Config:
+    """The configuration in a file's bytes; InvalidInput naming the key that is unknown, absent or wrong."""
+    if len(data) > limits.CONFIG_BYTES:
+        raise InvalidInput(f"config.toml is larger than {limits.CONFIG_BYTES} bytes", hint="shorten the file")
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidInput(
+            f"config.toml is not valid TOML: {error}".rstrip("."), hint="correct the line that is named"
+        ) from error
+    unknown = sorted(set(table) - set(_KNOWN))
+    if unknown:
+        raise InvalidInput(
+            f"config.toml has unknown keys: {', '.join(map(repr, unknown))}",
+            hint=f"the keys are {', '.join(_KNOWN)}",
+        )
+    try:
+        return msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"config.toml: {error}".lower(), hint="correct the value that is named") from error
+
+
+def format_config(config: Config) -> bytes:
+    """The bytes that ``parse_config`` turns back into an equal value; InvalidInput for broken Unicode."""
+    lines = [f"{name} = {_format(getattr(config, name))}\n" for name in _KNOWN]
+    try:
+        return "".join(lines).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput("a setting holds broken unicode (a lone surrogate)") from error
+
+
+def _format(value: str | bool | tuple[str, ...]) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _format_text(value)
+    return "[" + ", ".join(_format_text(item) for item in value) + "]"
+
+
+def _format_text(text: str) -> str:
+    """A TOML basic string: quotation mark, backslash and control characters are escaped, the rest is not."""
+    return '"' + "".join(_escape(character) for character in text) + '"'
+
+
+def _escape(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    if character < " " or character == "\x7f":
+        return f"\\u{ord(character):04X}"
+    return character
