@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
 from comity import limits
@@ -21,6 +22,15 @@ from comity.errors import RemoteProtocolError
 from comity.identity.keys import Identity, PublicKey
 
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "comity")])
+
+#: What the parser raises for hostile bytes. For a serial number below 1 it warns, which ``-W error`` raises.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    CryptographyDeprecationWarning,
+)
 
 
 class PeerCertificateError(RemoteProtocolError):
@@ -106,7 +116,7 @@ def inspect_chain(chain: Sequence[bytes], now: float) -> PublicKey:
     try:
         certificate = x509.load_der_x509_certificate(chain[0])
         return _inspect(certificate, now)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise MalformedCertificate("the peer's certificate cannot be read") from error
 
 

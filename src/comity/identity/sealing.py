@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.hpke import (
 
 from comity import limits
 from comity.errors import InvalidInput, LocalProtocolError, RemoteProtocolError, TooLarge
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import InvalidKey, PublicKey
 
 MLKEM_PUBLIC_BYTES = 1184
@@ -53,10 +54,13 @@ class UnsealError(RemoteProtocolError):
 
 @dataclass(frozen=True)
 class SealContext:
-    """What a sealed message is bound to: its statement ``type``, where, from whom, to whom, and which one."""
+    """What a sealed message is bound to: its statement ``type``, where, from whom, to whom, and which one.
+
+    The rendezvous is named by its fingerprint, which is all that a node knows of it before it connects.
+    """
 
     type: str
-    rendezvous: PublicKey
+    rendezvous: Fingerprint
     network: int
     sender: PublicKey
     recipient: PublicKey
@@ -72,7 +76,7 @@ class SealContext:
             {
                 "domain": "comity sealed message v1",
                 "type": self.type,
-                "rendezvous": self.rendezvous.hex,
+                "rendezvous": str(self.rendezvous),
                 "network": self.network,
                 "sender": self.sender.hex,
                 "recipient": self.recipient.hex,
