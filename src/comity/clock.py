@@ -7,6 +7,7 @@ back below the last persisted).
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -50,3 +51,8 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since 1970 UTC as ``2026-11-21T05:18:00Z``."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -27,7 +27,8 @@ STATEMENT_BYTES = 32 * KIB
 CLOCK_SKEW = 5 * MINUTE
 REQUEST_LIFETIME = 30 * DAY  # how long a handshake request can be answered
 AGREEMENT_LIFETIME = 365 * DAY  # default of handshake --expires
-AGREEMENT_LIFETIME_MAX = 3650 * DAY
+AGREEMENT_LIFETIME_LEAST = 1
+AGREEMENT_LIFETIME_MOST = 3650 * DAY
 REGISTRATION_LIFETIME = 10 * MINUTE
 SEALING_KEY_LIFETIME = 30 * DAY
 SEALING_KEY_RENEWAL = 7 * DAY  # a new one is made when less than this is left
@@ -58,6 +59,18 @@ INBOUND_UNAPPROVED = 32  # of which not yet admitted
 POOLED_LINKS_PER_PEER = 4
 STREAM_QUEUE_FRAMES = 64
 RELAY_HEAD_START = 0.3  # how long a direct dial runs alone before the relay joins the race
+
+# ── sessions ──────────────────────────────────────────────────────────────────────────────────────────
+SESSION_STATEMENTS = 64  # told and not acknowledged, or delivered and not handled, in one session
+SESSION_PINGS = 16  # unanswered in one session
+SESSION_QUEUE_FRAMES = 64  # waiting to be written
+SESSION_DIALS = 32  # session dials at once
+SESSION_SIGNALS = 16  # reachability signals being sealed and posted at once
+TELL_SECONDS = 2.0  # how long a statement waits for its acknowledgement
+GOODBYE_SECONDS = 1.0  # how long a session's end may take
+DELIVER_SECONDS = 30.0  # how long the handling of one statement may take
+PINGS = 100  # round trips of one comity ping
+CONTROL_CONNECTIONS = 128  # on the control socket at once
 
 # ── rendezvous ────────────────────────────────────────────────────────────────────────────────────────
 MAIL_BYTES = 64 * KIB
@@ -112,3 +125,58 @@ AUDIT_DETAILS = 32
 NOTE_BYTES = 128 * KIB  # a signed note: 16 post-quantum signatures fit (C2SP signed-note)
 NOTE_SIGNATURES = 100
 NOTE_NAME_BYTES = 255
+
+# ── rendezvous server ─────────────────────────────────────────────────────────────────────────────────
+NODES_PER_NETWORK = 100_000
+MAIL_PER_NETWORK_STRANGERS = (
+    50_000  # of MAIL_PER_NETWORK; the rest is for senders that recipients reserved for
+)
+MAIL_PAGE = 16  # letters read from the mailbox at once, for one node
+REGISTER_BURST = 10
+REGISTER_PER_SECOND = 0.5
+RENDEZVOUS_UNREGISTERED = 512  # connections on which nobody has registered yet
+RENDEZVOUS_UNREGISTERED_GRACE = 1.0  # the oldest of them may be dropped for a newcomer after this
+RENDEZVOUS_REQUEST_BYTES = 128 * KIB  # one message of a node: base64 of the largest mail, two statements
+RENDEZVOUS_QUEUE_BYTES = MIB  # waiting for one node to read them
+RENDEZVOUS_QUEUE_MAIL_BYTES = (
+    256 * KIB
+)  # of which kept mail, so that signals and answers pass by a long backlog
+RENDEZVOUS_FRAME_TIMEOUT = 60.0  # for a node to read one message, however slow its line
+RENDEZVOUS_JOBS = 1024  # for the books, at once
+RENDEZVOUS_BACKLOG = 1024  # connections that the kernel holds until they are accepted
+RELAY_LANES = 2048
+RELAY_LANES_PER_NODE = 64
+RELAY_IDLE = 120.0  # sessions beat every 2.5 s and pooled links end after a minute: this one is dead
+RELAY_PIPE_BYTES = MIB
+REFUSALS_LOGGED_BURST = 100
+REFUSALS_LOGGED_PER_SECOND = 5.0
+
+# ── storage and guard ─────────────────────────────────────────────────────────────────────────────────
+CONFIG_BYTES = 64 * KIB
+KEY_FILE_BYTES = 16 * KIB
+LEASE_BYTES = 4 * KIB
+SOCKET_PATH_BYTES = 103  # sun_path holds 104 on macOS, 108 on Linux, with a final zero
+DATABASE_LOCK_TIMEOUT = 5.0
+
+# ── exchange machines and service ─────────────────────────────────────────────────────────────────────
+MANIFEST_CHUNKS = MIB  # 2^20 chunks of 8 MiB: 8 TiB
+MANIFEST_AHEAD_PAGES = 16  # pages that may travel before their answers; bounds what a receiver keeps track of
+EXCHANGE_MESSAGE_BYTES = 4 * KIB  # the JSON messages but the receipt
+EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
+SENDING_AT_ONCE = 4  # the rest wait for their turn
+RECEIVING_AT_ONCE = 16
+RECEIVING_PER_PEER = 4
+WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
+WORKING_MOST = 4096  # about six hours of it
+PROGRESS_EVERY = 0.1
+RECEIVED_SAME_NAME = 10_000  # NAME, NAME.2, … from one peer
+TRANSFERS_LISTED = 1000
+
+# ── links ─────────────────────────────────────────────────────────────────────────────────────────────
+CLOSE_TIMEOUT = 2.0  # how long a link that is closed may wait for the peer to close too
+CLOSE_DRAIN_BYTES = 256 * KIB  # what the peer sent meanwhile and is thrown away; more cuts the connection
+RELAY_READY_TIMEOUT = 10.0  # how long one side waits at the relay for the other
+
+# ── rendezvous client ─────────────────────────────────────────────────────────────────────────────────
+RENDEZVOUS_ANSWER_TIMEOUT = 10.0  # one request's, or the whole registration's
+RENDEZVOUS_PUSHES = 256  # pushed and not handled yet; with the largest mail, 16 MiB

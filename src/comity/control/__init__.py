@@ -1,8 +1,8 @@
 """The operations of a node: one frozen request and one frozen result each.
 
 Services take and return them, the control API serialises them, the SDK returns them, the CLI prints them:
-there is no second model. Times are strings in RFC 3339 UTC, sizes are bytes, digests ``sha256:…``, fingerprints
-64 hexadecimal digits. Fields are only ever added.
+there is no second model. Times are strings in RFC 3339 UTC, sizes are bytes, digests ``sha256:…``,
+fingerprints 64 hexadecimal digits. Fields are only ever added.
 """
 
 from comity.control.audit import AuditEntry, AuditLogRequest, AuditLogResult, AuditVerifyResult

@@ -10,7 +10,9 @@ from comity.control.codec import json_name
 
 @dataclass(frozen=True)
 class SendFileRequest:
-    """``file`` names a descriptor that the caller handed over beforehand (SECURITY.md rule 15), never a path."""
+    """``file`` names a descriptor that the caller handed over beforehand (SECURITY.md rule 15), never a
+    path.
+    """
 
     peer: str
     name: str
@@ -19,7 +21,9 @@ class SendFileRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``, ``verifying``)."""
+    """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``,
+    ``verifying``).
+    """
 
     transfer: str
     state: str
@@ -57,7 +61,9 @@ class SendResult:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """``wait``: return only once a file that was sent under this name is there, at most ``timeout`` seconds."""
+    """``wait``: return only once a file that was sent under this name is there, at most ``timeout``
+    seconds.
+    """
 
     wait: str | None = None
     timeout: float = 0.0
@@ -66,7 +72,8 @@ class ReceivedRequest:
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """``name`` is what the sender called it, ``path`` where it lies; ``note`` warns of formats that can run code.
+    """``name`` is what the sender called it, ``path`` where it lies; ``note`` warns of formats that can run
+    code.
 
     ``from_`` is the sender's hostname; in JSON its name is ``from``.
     """

@@ -26,7 +26,9 @@ class InitResult:
 
 @dataclass(frozen=True)
 class StatusResult:
-    """``rendezvous_state``: ``registered``, ``connecting`` or ``refused``; ``problem`` says why not registered."""
+    """``rendezvous_state``: ``registered``, ``connecting`` or ``refused``; ``problem`` says why not
+    registered.
+    """
 
     running: bool
     hostname: str

@@ -12,7 +12,9 @@ class FindRequest:
 
 @dataclass(frozen=True)
 class FindResult:
-    """``identity``: ``confirmed``, ``unconfirmed``, or ``unknown`` when only the rendezvous vouches for the key."""
+    """``identity``: ``confirmed``, ``unconfirmed``, or ``unknown`` when only the rendezvous vouches for the
+    key.
+    """
 
     address: str
     hostname: str

@@ -1,4 +1,6 @@
-"""Requests and results about trust: handshake, pending, approve, reject, confirm, trust, revoke, agreement."""
+"""Requests and results about trust: handshake, pending, approve, reject, confirm, trust, revoke,
+agreement.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class HandshakeResult:
 
 @dataclass(frozen=True)
 class PendingRequest:
-    """A handshake that waits for this side. ``verified``: ``signature``, or ``fingerprint`` where it was pinned."""
+    """A handshake that waits for this side. ``verified``: ``signature``, or ``fingerprint`` where it was
+    pinned.
+    """
 
     address: str
     hostname: str
@@ -59,7 +63,9 @@ class PendingResult:
 
 @dataclass(frozen=True)
 class ApproveRequest:
-    """``digest``: the request that was read; without it, the one that ``pending`` showed last for this peer."""
+    """``digest``: the request that was read; without it, the one that ``pending`` showed last for this
+    peer.
+    """
 
     peer: str
     allow: tuple[str, ...] | None = None
@@ -116,7 +122,9 @@ class ConfirmResult:
 
 @dataclass(frozen=True)
 class TrustedPeer:
-    """One agreement. ``status``: ``active``, ``expired`` or ``revoked``; ``revoked_by``: ``us``, ``them`` or empty."""
+    """One agreement. ``status``: ``active``, ``expired`` or ``revoked``; ``revoked_by``: ``us``, ``them`` or
+    empty.
+    """
 
     address: str
     hostname: str
@@ -137,7 +145,9 @@ class TrustedPeer:
 
 @dataclass(frozen=True)
 class TrustResult:
-    """``trusted`` holds agreements in force; ``ended`` the expired and the revoked; ``outgoing`` our open requests."""
+    """``trusted`` holds agreements in force; ``ended`` the expired and the revoked; ``outgoing`` our open
+    requests.
+    """
 
     trusted: tuple[TrustedPeer, ...]
     ended: tuple[TrustedPeer, ...]
@@ -180,7 +190,9 @@ class AgreementFile:
 
 @dataclass(frozen=True)
 class Party:
-    """``role``: ``requester`` or ``approver``; ``verified``: ``anchor`` when a given fingerprint matched, else ``none``."""
+    """``role``: ``requester`` or ``approver``; ``verified``: ``anchor`` when a given fingerprint matched,
+    else ``none``.
+    """
 
     role: str
     hostname: str
@@ -195,7 +207,9 @@ class Party:
 
 @dataclass(frozen=True)
 class AgreementVerification:
-    """``identities``: ``verified`` only when every party was matched by a fingerprint that the reader gave."""
+    """``identities``: ``verified`` only when every party was matched by a fingerprint that the reader
+    gave.
+    """
 
     valid: bool
     identities: str

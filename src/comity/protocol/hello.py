@@ -26,7 +26,8 @@ EVENTS_PORT = 1002
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """``instance`` is drawn once per daemon start, so a rebooted peer is told from a second connection.
 
-    Unknown fields are ignored here, so that a later minor version can add some; signed statements refuse them.
+    Unknown fields are ignored here, so that a later minor version can add some; signed statements refuse
+    them.
     """
 
     oldest: Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -55,10 +56,12 @@ UNIFORM_REFUSAL = Refused(code="not_approved", reason="this key is not approved 
 
 
 def encode_message(message: Hello | Welcome | Refused) -> bytes:
+    """The body of the frame that carries ``message``."""
     return encode(message)
 
 
 def parse_hello(body: bytes | bytearray | memoryview) -> Hello:
+    """A HELLO's body; RemoteProtocolError where it is not one."""
     hello = decode(body, Hello, limits.HELLO_BYTES)
     if hello.oldest > hello.newest:
         raise RemoteProtocolError("hello carries an empty version range")
@@ -66,6 +69,7 @@ def parse_hello(body: bytes | bytearray | memoryview) -> Hello:
 
 
 def parse_welcome(body: bytes | bytearray | memoryview) -> Welcome:
+    """A WELCOME's body; VersionMismatch where it chooses what was not offered."""
     welcome = decode(body, Welcome, limits.HELLO_BYTES)
     if not OLDEST_VERSION <= welcome.version <= VERSION:
         raise VersionMismatch(f"the peer chose protocol version {welcome.version}, which was not offered")
@@ -73,6 +77,7 @@ def parse_welcome(body: bytes | bytearray | memoryview) -> Welcome:
 
 
 def parse_refused(body: bytes | bytearray | memoryview) -> Refused:
+    """A REFUSED's body; RemoteProtocolError where it is not one."""
     return decode(body, Refused, limits.HELLO_BYTES)
 
 
@@ -81,7 +86,8 @@ def choose_version(hello: Hello) -> int:
     newest = min(hello.newest, VERSION)
     if newest < max(hello.oldest, OLDEST_VERSION):
         raise VersionMismatch(
-            f"this node speaks protocol {OLDEST_VERSION} to {VERSION}, the peer {hello.oldest} to {hello.newest}"
+            f"this node speaks protocol {OLDEST_VERSION} to {VERSION},"
+            f" the peer {hello.oldest} to {hello.newest}"
         )
     return newest
 

@@ -1,8 +1,9 @@
-"""What a node and its rendezvous say to each other inside their pinned mutual TLS (docs: protocol, "Rendezvous").
+"""What a node and its rendezvous say to each other inside their pinned mutual TLS (docs: protocol,
+"Rendezvous").
 
-Each DATA frame is one JSON message, tagged by ``type``. A node's requests carry an ``id`` which the answer repeats;
-the server pushes Mail, Signal and RelayOffer by itself. Registration is a signed statement over the server's
-challenge; nothing else that the server sends is ever signed (SECURITY.md rule 1).
+Each DATA frame is one JSON message, tagged by ``type``. A node's requests carry an ``id`` which the answer
+repeats; the server pushes Mail, Signal and RelayOffer by itself. Registration is a signed statement over the
+server's challenge; nothing else that the server sends is ever signed (SECURITY.md rule 1).
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Find(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
 
 
 class Post(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="post"):
-    """Leave sealed bytes for a node. ``keep``: in its mailbox until acknowledged; else only if it is online."""
+    """Leave sealed bytes for a node. ``keep``: in its mailbox until acknowledged; else only if it is
+    online.
+    """
 
     id: RequestId
     recipient: Hex32
@@ -197,13 +200,24 @@ class Failure(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
 NodeMessage = Open | Register | Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Ping
 ServerMessage = (
-    Challenge | Registered | Resolved | Found | Posted | Done | Mail | Ticket | RelayOffer | Superseded | Failure
+    Challenge
+    | Registered
+    | Resolved
+    | Found
+    | Posted
+    | Done
+    | Mail
+    | Ticket
+    | RelayOffer
+    | Superseded
+    | Failure
 )
 
 #: A DATA frame between node and rendezvous: base64 of the largest mail, or of 100 records.
 MESSAGE_BYTES = limits.FIND_RESULTS * 12 * limits.KIB
 
-#: A relay lane's first bytes: this, then the ticket in hexadecimal and a line feed. Everything after is blind.
+#: A relay lane's first bytes: this, then the ticket in hexadecimal and a line feed. Everything after is
+#: blind.
 RELAY_PREFACE = b"COMITY-RELAY/1 "
 RELAY_PREFACE_BYTES = len(RELAY_PREFACE) + 64 + 1
 #: What the relay answers once both sides are there.
@@ -211,12 +225,15 @@ RELAY_READY = b"OK\n"
 
 
 def encode_message(message: NodeMessage | ServerMessage) -> bytes:
+    """The body of the DATA frame that carries ``message``."""
     return encode(message)
 
 
 def parse_node_message(body: bytes | bytearray | memoryview) -> NodeMessage:
+    """What a node said; RemoteProtocolError where it is no such message."""
     return decode(body, NodeMessage, MESSAGE_BYTES)  # type: ignore[arg-type]  # a union is a decodable type
 
 
 def parse_server_message(body: bytes | bytearray | memoryview) -> ServerMessage:
+    """What a rendezvous said; RemoteProtocolError where it is no such message."""
     return decode(body, ServerMessage, MESSAGE_BYTES)  # type: ignore[arg-type]  # a union is a decodable type

@@ -1,8 +1,8 @@
 """The signed statements: what an identity can say, one frozen struct a type (SECURITY.md rules 1 and 2).
 
-A statement is the payload of a DSSE envelope whose payload type names it and its version, so a signature
-over one can never be read as another. Each names the rendezvous, the network, both keys, its issuer, a nonce,
-a per-pair sequence, and when it was issued and expires. ``open_statement`` is the only way in: signature, exact
+A statement is the payload of a DSSE envelope whose payload type names it and its version, so a signature over
+one can never be read as another. Each names the rendezvous, the network, both keys, its issuer, a nonce, a
+per-pair sequence, and when it was issued and expires. ``open_statement`` is the only way in: signature, exact
 payload type, canonical form, issuer and recipient, freshness, in this order.
 
 It does not decide what a statement changes: that is ``protocol.trust``.
@@ -17,6 +17,7 @@ import msgspec
 from comity import limits
 from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope, statement_digest, verify
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.protocol.wire import Count, Digest, Hex32, Network, Seconds, decode_canonical, encode_canonical
 
@@ -31,7 +32,10 @@ Candidate = Annotated[str, msgspec.Meta(max_length=64)]  # "HOST:PORT" with a li
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every statement carries. Keys are raw Ed25519 keys in hexadecimal; times are whole seconds UTC."""
+    """What every statement carries. Keys are raw Ed25519 keys in hexadecimal; times are whole seconds UTC.
+
+    ``rendezvous`` is the SHA-256 fingerprint of the rendezvous's key, as the join URL pins it.
+    """
 
     TYPE: ClassVar[str] = ""
 
@@ -165,7 +169,13 @@ class LogKey(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
 S = TypeVar("S", bound=Statement)
 
 #: What travels sealed between two nodes.
-PAIR_TYPES: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection, Revocation, Reachability)
+PAIR_TYPES: tuple[type[PairStatement], ...] = (
+    HandshakeRequest,
+    Approval,
+    Rejection,
+    Revocation,
+    Reachability,
+)
 
 
 def payload_type(kind: type[Statement] | str) -> str:
@@ -189,7 +199,7 @@ def open_statement(
     kind: type[S],
     *,
     issuer: PublicKey,
-    rendezvous: PublicKey | None,
+    rendezvous: Fingerprint | None,
     network: int | None,
     now: float | None,
 ) -> S:
@@ -202,7 +212,7 @@ def open_statement(
     statement = decode_canonical(body, kind, limits.STATEMENT_BYTES)
     if statement.issuer != issuer.hex:
         raise RemoteProtocolError(f"{kind.TYPE} names another issuer than its signer")
-    if rendezvous is not None and statement.rendezvous != rendezvous.hex:
+    if rendezvous is not None and statement.rendezvous != str(rendezvous):
         raise RemoteProtocolError(f"{kind.TYPE} was made for another rendezvous")
     if network is not None and statement.network != network:
         raise RemoteProtocolError(f"{kind.TYPE} was made for another network")
@@ -214,7 +224,9 @@ def open_statement(
 
 
 def check_fresh(statement: Statement, now: float) -> None:
-    """RemoteProtocolError unless ``now`` (seconds UTC) lies in the statement's life, with the allowed skew."""
+    """RemoteProtocolError unless ``now`` (seconds UTC) lies in the statement's life, with the allowed
+    skew.
+    """
     if statement.issued > now + limits.CLOCK_SKEW:
         raise RemoteProtocolError(
             f"{statement.TYPE} was issued in the future",

@@ -1,4 +1,5 @@
-"""What services see of the network, and the errors that each call raises. Adapters: ``peers``, ``rendezvous``, ``memory``.
+"""What services see of the network, and the errors that each call raises. Adapters: ``peers``,
+``rendezvous``, ``memory``.
 
 It holds no behaviour. Services take these protocols; only ``node.build`` picks adapters. One contract suite
 (``tests/contract``) runs over the real adapters and the in-memory ones.
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.protocol.hello import Hello, Refused
 from comity.protocol.registry import Mail, Record, Registered, RelayOffer
@@ -79,7 +81,9 @@ class Stream(Protocol):
         """End the link at once, from the event loop's thread."""
 
     def lane(self) -> Lane:
-        """Hand the link to a thread; from then on every other method but ``abort`` raises LocalProtocolError."""
+        """Hand the link to a thread; from then on every other method but ``abort`` raises
+        LocalProtocolError.
+        """
 
     async def __aenter__(self) -> Stream: ...
 
@@ -99,7 +103,9 @@ class Gate(Protocol):
         """None to welcome; a reason for an approved peer; ``UNIFORM_REFUSAL`` for any other key."""
 
     def refused(self, peer: PublicKey | None, remote: str, code: str, reason: str) -> None:
-        """Told of each connection that was turned away, with the distinct cause that the wire doesn't show."""
+        """Told of each connection that was turned away, with the distinct cause that the wire doesn't
+        show.
+        """
 
 
 class Network(Protocol):
@@ -108,7 +114,9 @@ class Network(Protocol):
     def serve(self, port: int, handler: StreamHandler) -> None:
         """Answer a virtual port. The handler owns the stream; what it raises aborts the stream."""
 
-    async def dial(self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = "") -> Stream:
+    async def dial(
+        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+    ) -> Stream:
         """A welcomed stream, on a pooled link or a new one.
 
         Raises PeerUnreachable (every path failed; the message says how each did), PeerRefused with the
@@ -124,8 +132,11 @@ class Network(Protocol):
     def candidates(self) -> tuple[str, ...]:
         """Where this node can be dialled: empty without ``--listen``."""
 
-    def drop(self, peer: PublicKey) -> int:
-        """End every link with this peer at once, pooled or in use; how many there were."""
+    def drop(self, peer: PublicKey, *, spare: int | None = None) -> int:
+        """End every link with this peer at once, pooled or in use; how many there were.
+
+        ``spare``: leave the links whose stream is on that port.
+        """
 
 
 class RendezvousListener(Protocol):
@@ -151,7 +162,8 @@ class Rendezvous(Protocol):
     with the server's reason, and TimedOut.
     """
 
-    key: PublicKey
+    #: The SHA-256 fingerprint of its key, which the join URL pins.
+    fingerprint: Fingerprint
     network: int
     authority: str
 

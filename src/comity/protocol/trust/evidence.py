@@ -1,9 +1,10 @@
-"""The agreement as a file: written by ``comity agreement export``, verified anywhere, offline (SECURITY.md rule 19).
+"""The agreement as a file: written by ``comity agreement export``, verified anywhere, offline (SECURITY.md
+rule 19).
 
     {"format": "comity-agreement/1", "request": ENVELOPE, "approval": ENVELOPE, "revocation": ENVELOPE | null}
 
-The file proves that two keys signed these statements about each other. Whose keys they are it cannot prove: that
-takes fingerprints which the reader got elsewhere, so ``anchors`` never come from the file.
+The file proves that two keys signed these statements about each other. Whose keys they are it cannot prove:
+that takes fingerprints which the reader got elsewhere, so ``anchors`` never come from the file.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class _Issuer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verified agreement file says; ``anchored`` holds the names whose fingerprints the reader gave."""
+    """What a verified agreement file says; ``anchored`` holds the names whose fingerprints the reader
+    gave.
+    """
 
     digest: str
     request: HandshakeRequest
@@ -70,9 +73,9 @@ def write_agreement(request: str, approval: str, revocation: str | None) -> str:
 def verify_agreement(data: bytes, anchors: Mapping[str, Fingerprint]) -> Evidence:
     """The evidence in ``data``; AgreementInvalid names the first check that failed.
 
-    Checks, in order: form; both signatures under the keys that the statements name; that the approval quotes the
-    request's digest and nonce, crosses its keys, and stays within its rendezvous, network, charter and end; the
-    revocation, where there is one; then the anchors.
+    Checks, in order: form; both signatures under the keys that the statements name; that the approval quotes
+    the request's digest and nonce, crosses its keys, and stays within its rendezvous, network, charter and
+    end; the revocation, where there is one; then the anchors.
     """
     if len(data) > FILE_BYTES:
         raise AgreementInvalid(f"the file has {len(data)} bytes, more than an agreement can have")
@@ -122,7 +125,10 @@ def _check_pair(request: HandshakeRequest, approval: Approval, request_digest: s
         (approval.network == request.network, "request and approval name different networks"),
         (approval.charter == request.charter, "request and approval name different charters"),
         (approval.until <= request.until, "the approval lasts longer than what was asked for"),
-        (approval.issued <= request.expires + limits.CLOCK_SKEW, "the approval came after the request lapsed"),
+        (
+            approval.issued <= request.expires + limits.CLOCK_SKEW,
+            "the approval came after the request lapsed",
+        ),
         (request.hostname != approval.hostname, "both parties have the same name"),
     )
     for holds, problem in checks:
@@ -145,7 +151,8 @@ def _anchor(parties: Mapping[str, PublicKey], anchors: Mapping[str, Fingerprint]
     for name, fingerprint in anchors.items():
         if name not in parties:
             raise AgreementInvalid(
-                f"no party of this agreement is named {name}", hint=f"the parties are {', '.join(sorted(parties))}"
+                f"no party of this agreement is named {name}",
+                hint=f"the parties are {', '.join(sorted(parties))}",
             )
         if parties[name].fingerprint != fingerprint:
             raise AgreementInvalid(

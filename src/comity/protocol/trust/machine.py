@@ -1,131 +1,57 @@
-"""The transitions of a relationship: ``handle(relationship, own key, event, now) -> (relationship, effects)``.
+"""The transitions of a relationship: ``handle(relationship, own key, event, now) -> (relationship,
+effects)``.
 
 An event is either something that this side signed just now (``…Issued``) or a statement of the peer that was
-opened, found fresh, addressed to us and not seen before (``…Arrived``); the checks left for here are those that
-need the relationship. What cannot be accepted raises ``TrustRefused``, and the relationship stays as it was.
+opened, found fresh, addressed to us and not seen before (``…Arrived``); the checks left for here are those
+that need the relationship. What cannot be accepted raises ``TrustRefused``, and the relationship stays as it
+was.
 
     outgoing   none ──RequestIssued──► open ──ApprovalArrived/RejectionArrived──► none
     incoming   none ──RequestArrived─► open ──ApprovalIssued/RejectionIssued────► none
     agreement  none/ended ──Approval…──► active ──Revocation…──► ended (for that agreement, for ever)
 
-Mutual handshakes (SECURITY.md rule 5): when both sides have asked, with equal charter, the node with the larger
-key approves at once and the other waits, so that exactly one agreement forms. When people on both sides
-approved by hand at the same moment, both prefer the request of the smaller key and remember the other as twin.
+Mutual handshakes (SECURITY.md rule 5): when both sides have asked, with equal charter, the node with the
+larger key approves at once and the other waits, so that exactly one agreement forms. When people on both
+sides approved by hand at the same moment, both prefer the request of the smaller key and remember the other
+as twin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
 from comity.errors import RemoteProtocolError
-from comity.protocol.statements import Approval, HandshakeRequest, Rejection, Revocation
+from comity.protocol.statements import HandshakeRequest, Revocation
+from comity.protocol.trust.events import (
+    Agreed,
+    ApprovalArrived,
+    ApprovalIssued,
+    ApproveMutual,
+    Effect,
+    Ended,
+    Event,
+    RejectionArrived,
+    RejectionIssued,
+    RequestArrived,
+    RequestIssued,
+    RevocationArrived,
+    RevocationIssued,
+    TurnedDown,
+)
 from comity.protocol.trust.relationship import Agreement, Ending, Incoming, Outgoing, Relationship
 
 
 class TrustRefused(RemoteProtocolError):
-    """A well-formed statement that this relationship doesn't allow: replayed, late, or about something else."""
+    """A well-formed statement that this relationship doesn't allow: replayed, late, or about something
+    else.
+    """
 
     code = "trust_refused"
     exit_status = 64
 
 
-@dataclass(frozen=True)
-class RequestIssued:
-    statement: HandshakeRequest
-    digest: str
-    envelope: str
-
-
-@dataclass(frozen=True)
-class RequestArrived:
-    statement: HandshakeRequest
-    digest: str
-    envelope: str
-
-
-@dataclass(frozen=True)
-class ApprovalIssued:
-    statement: Approval
-    digest: str
-    envelope: str
-
-
-@dataclass(frozen=True)
-class ApprovalArrived:
-    statement: Approval
-    digest: str
-    envelope: str
-
-
-@dataclass(frozen=True)
-class RejectionIssued:
-    statement: Rejection
-
-
-@dataclass(frozen=True)
-class RejectionArrived:
-    statement: Rejection
-
-
-@dataclass(frozen=True)
-class RevocationIssued:
-    statement: Revocation
-    envelope: str
-
-
-@dataclass(frozen=True)
-class RevocationArrived:
-    statement: Revocation
-    envelope: str
-
-
-Event = (
-    RequestIssued
-    | RequestArrived
-    | ApprovalIssued
-    | ApprovalArrived
-    | RejectionIssued
-    | RejectionArrived
-    | RevocationIssued
-    | RevocationArrived
-)
-
-
-@dataclass(frozen=True)
-class ApproveMutual:
-    """Both have asked: sign an Approval of ``request`` now, with our justification as its reason."""
-
-    request: Incoming
-    reason: str
-    until: int
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """An agreement came into force; ``replaced`` is the one that it took over from."""
-
-    agreement: Agreement
-    replaced: Agreement | None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An agreement ended, by a revocation of either side."""
-
-    agreement: Agreement
-
-
-@dataclass(frozen=True)
-class TurnedDown:
-    """Our request was rejected."""
-
-    reason: str
-
-
-Effect = ApproveMutual | Agreed | Ended | TurnedDown
 Outcome = tuple[Relationship, tuple[Effect, ...]]
 
 
@@ -140,19 +66,22 @@ def handle(rel: Relationship, own: str, event: Event, now: float) -> Outcome:
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _request_issued(rel: Relationship, own: str, event: RequestIssued, now: float) -> Outcome:
-    asked = event.statement
-    outgoing = Outgoing(
-        digest=event.digest,
-        nonce=asked.nonce,
-        envelope=event.envelope,
-        justification=asked.justification,
-        charter=asked.charter,
-        expires=asked.expires,
-        until=asked.until,
-        at=asked.issued,
+def as_outgoing(statement: HandshakeRequest, digest: str, envelope: str) -> Outgoing:
+    """What is remembered of a request that we signed."""
+    return Outgoing(
+        digest=digest,
+        nonce=statement.nonce,
+        envelope=envelope,
+        justification=statement.justification,
+        charter=statement.charter,
+        expires=statement.expires,
+        until=statement.until,
+        at=statement.issued,
     )
-    rel = msgspec.structs.replace(rel, outgoing=outgoing, rejection=None)
+
+
+def _request_issued(rel: Relationship, own: str, event: RequestIssued, now: float) -> Outcome:
+    rel = msgspec.structs.replace(rel, outgoing=event.asked, rejection=None)
     return rel, _mutual(rel, own, now)
 
 
@@ -259,6 +188,12 @@ def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: 
     return _agree(answered, agreement)
 
 
+def replaced_by(old: Agreement, new: Agreement) -> Agreement:
+    """The agreement that ``new`` took over from, as it goes into the history: ended, without a revocation."""
+    ending = Ending(by="us", at=new.approved_at, reason=f"replaced by {new.digest}", envelope="")
+    return msgspec.structs.replace(old, ending=ending)
+
+
 def _agree(rel: Relationship, agreement: Agreement) -> Outcome:
     replaced = rel.agreement if rel.standing == "active" else None
     return msgspec.structs.replace(rel, agreement=agreement), (Agreed(agreement, replaced),)
@@ -293,7 +228,11 @@ def _revocation_arrived(rel: Relationship, own: str, event: RevocationArrived, n
 
 def _end(rel: Relationship, said: Revocation, ending: Ending) -> Outcome:
     agreement = rel.agreement
-    if agreement is None or agreement.ending is not None or said.agreement not in (agreement.digest, agreement.twin):
+    if (
+        agreement is None
+        or agreement.ending is not None
+        or said.agreement not in (agreement.digest, agreement.twin)
+    ):
         raise TrustRefused("the revocation names no agreement that stands")
     ended = msgspec.structs.replace(agreement, ending=ending)
     # What was asked before the end is void with it: a new start needs a new request.

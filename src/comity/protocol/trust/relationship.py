@@ -1,6 +1,7 @@
 """All that a node remembers about one peer key, as frozen values (stored as they are, by ``storage.trust``).
 
-Envelopes are kept as the JSON text that was signed and sent: the evidence never depends on this program's types.
+Envelopes are kept as the JSON text that was signed and sent: the evidence never depends on this program's
+types.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """A handshake and the approval that quotes its digest.
 
-    ``digest`` is the approval's. ``requester`` tells whose request it was. ``twin`` is the digest of the other
-    agreement that formed when both sides approved each other's request at once: it stands for this one.
+    ``digest`` is the approval's. ``requester`` tells whose request it was. ``twin`` is the digest of the
+    other agreement that formed when both sides approved each other's request at once: it stands for this one.
     """
 
     digest: str
@@ -101,6 +102,8 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     def open_outgoing(self) -> Outgoing | None:
         """Our request, unless an agreement that was approved since has answered it (a crossed handshake)."""
         asked, agreed = self.outgoing, self.agreement
-        if asked is not None and agreed is not None and agreed.approved_at >= asked.at:
+        if asked is None or agreed is None or agreed.requester == "us":
+            return asked
+        if agreed.approved_at >= asked.at:
             return None
         return asked

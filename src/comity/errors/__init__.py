@@ -1,0 +1,106 @@
+"""The one error tree: every failure has a code, a message, a hint and an exit status.
+
+It does not print, log or exit: the edges (CLI, control API, wire) do that with what is here.
+Messages are lower case, without a full stop; a hint names one thing to try next. The table of codes and
+exit statuses in ``docs/reference/errors.md`` is checked against this module by a test.
+"""
+
+from comity.errors.artifacts import (
+    AgreementInvalid,
+    AuditInvalid,
+    DiskFull,
+    FileChanged,
+    FileUnusable,
+    NameRefused,
+    TooLarge,
+    TransferFailed,
+    VerificationFailed,
+)
+from comity.errors.base import (
+    ComityError,
+    all_errors,
+    from_code,
+)
+from comity.errors.local import (
+    AlreadyInitialised,
+    AlreadyRunning,
+    HomeUnsafe,
+    InvalidCard,
+    InvalidInput,
+    InvalidJoinUrl,
+    NewerDatabase,
+    NotInitialised,
+    NotRunning,
+    WrongPassphrase,
+)
+from comity.errors.peers import (
+    AmbiguousPeer,
+    Denied,
+    HandshakeRejected,
+    IdentityMismatch,
+    MailboxFull,
+    NameTaken,
+    NothingPending,
+    PeerRefused,
+    PeerUnreachable,
+    RateLimited,
+    RendezvousIdentityMismatch,
+    RendezvousRefused,
+    RendezvousUnreachable,
+    RequestChanged,
+    UnknownPeer,
+    UntrustedPeer,
+)
+from comity.errors.wire import (
+    LinkLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TimedOut,
+    VersionMismatch,
+)
+
+__all__ = [
+    "AgreementInvalid",
+    "AlreadyInitialised",
+    "AlreadyRunning",
+    "AmbiguousPeer",
+    "AuditInvalid",
+    "ComityError",
+    "Denied",
+    "DiskFull",
+    "FileChanged",
+    "FileUnusable",
+    "HandshakeRejected",
+    "HomeUnsafe",
+    "IdentityMismatch",
+    "InvalidCard",
+    "InvalidInput",
+    "InvalidJoinUrl",
+    "LinkLost",
+    "LocalProtocolError",
+    "MailboxFull",
+    "NameRefused",
+    "NameTaken",
+    "NewerDatabase",
+    "NotInitialised",
+    "NotRunning",
+    "NothingPending",
+    "PeerRefused",
+    "PeerUnreachable",
+    "RateLimited",
+    "RemoteProtocolError",
+    "RendezvousIdentityMismatch",
+    "RendezvousRefused",
+    "RendezvousUnreachable",
+    "RequestChanged",
+    "TimedOut",
+    "TooLarge",
+    "TransferFailed",
+    "UnknownPeer",
+    "UntrustedPeer",
+    "VerificationFailed",
+    "VersionMismatch",
+    "WrongPassphrase",
+    "all_errors",
+    "from_code",
+]

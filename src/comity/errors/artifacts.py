@@ -1,0 +1,63 @@
+"""What went wrong with a file on its way, or with evidence."""
+
+from __future__ import annotations
+
+from comity.errors.base import ComityError
+
+
+class FileUnusable(ComityError):
+    """Not found, not readable, a directory, or not a regular file."""
+
+    code = "file_unusable"
+    exit_status = 40
+    default_hint = "check the path and its permissions"
+
+
+class FileChanged(ComityError):
+    code = "file_changed"
+    exit_status = 41
+    default_hint = "wait until whatever writes the file is done, then send it again"
+
+
+class NameRefused(ComityError):
+    code = "name_refused"
+    exit_status = 42
+    default_hint = "rename the file: a plain name, without slashes or control characters"
+
+
+class DiskFull(ComityError):
+    code = "disk_full"
+    exit_status = 43
+    default_hint = "free some space where it is named, then send again"
+
+
+class TransferFailed(ComityError):
+    code = "transfer_failed"
+    exit_status = 44
+    default_hint = "run the same command again"
+
+
+class VerificationFailed(ComityError):
+    """Bytes, a digest or a receipt are not what was signed."""
+
+    code = "verification_failed"
+    exit_status = 45
+    default_hint = "run the same command again; if it repeats, tell your partner"
+
+
+class TooLarge(ComityError):
+    code = "too_large"
+    exit_status = 46
+    default_hint = "see docs/reference/limits.md"
+
+
+class AuditInvalid(ComityError):
+    code = "audit_invalid"
+    exit_status = 50
+    default_hint = "keep a copy of the home folder as it is, and compare with an export of your partner's"
+
+
+class AgreementInvalid(ComityError):
+    code = "agreement_invalid"
+    exit_status = 51
+    default_hint = "ask for the file again: comity agreement export PEER --out FILE"

@@ -1,0 +1,179 @@
+"""Sealed mail: statements out to a peer's current HPKE key, and in from whoever has signed them.
+
+The rendezvous carries the bytes and learns who talks to whom, not why. A blob is bound to its sender,
+recipient, network, message id and way of carriage, so that it opens nowhere else (SECURITY.md rule 4).
+Handlers are registered by statement type; kept mail is acknowledged once its handler has committed, or when
+it can never be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from comity.services.audit import AuditService
+
+from comity import limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import ComityError, IdentityMismatch, InvalidInput, RemoteProtocolError, UnknownPeer
+from comity.identity.address import Address
+from comity.identity.envelope import Envelope
+from comity.identity.hostname import normalise_hostname
+from comity.identity.keys import PublicKey
+from comity.identity.sealing import SealContext, SealingPrivateKey, UnsealError, open_sealed, seal
+from comity.protocol.registry import Mail, Record
+from comity.protocol.statements import SealingKey, Statement, open_statement, payload_type
+from comity.services.notary import AlreadySeen, Notary
+from comity.storage.trust import PeerSealingKey, TrustStore
+from comity.transport.interface import Rendezvous
+
+Handler = Callable[[PublicKey, Envelope], Awaitable[None]]
+_MESSAGE_ID_BYTES = 16
+
+
+class SealingKeys(Protocol):
+    """Where this node keeps its own HPKE keys."""
+
+    def live(self, now: float) -> list[SealingPrivateKey]:
+        """Every private key that mail may still be sealed to, newest first."""
+
+
+class Courier:
+    """Seals and opens; see the module."""
+
+    def __init__(
+        self,
+        rendezvous: Rendezvous,
+        notary: Notary,
+        store: TrustStore,
+        keys: SealingKeys,
+        audit: AuditService,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._rendezvous = rendezvous
+        self._notary = notary
+        self._store = store
+        self._keys = keys
+        self._audit = audit
+        self._clock = clock
+        self._entropy = entropy
+        self._handlers: dict[str, Handler] = {}
+
+    def on(self, kind: type[Statement], handler: Handler) -> None:
+        """Give statements of this type to ``handler(sender, envelope)``, which verifies what it is given."""
+        self._handlers[payload_type(kind)] = handler
+
+    async def send(
+        self, peer: PublicKey, envelope: Envelope, *, keep: bool, message_id: bytes | None = None
+    ) -> bool:
+        """Post a statement; whether the peer is online. Raises what ``Rendezvous.post`` and ``resolve``
+        raise.
+
+        The same ``message_id`` at a second try makes the mailbox keep one copy.
+        """
+        identifier = message_id or self._entropy.token(_MESSAGE_ID_BYTES)
+        public = await self._sealing_key(peer)
+        context = self._context(self._notary.public, peer, identifier, keep=keep)
+        blob = seal(envelope.to_json(), public, context)
+        return await self._rendezvous.post(peer, identifier, blob, keep=keep)
+
+    async def opened(self, mail: Mail) -> None:
+        """Open what the rendezvous pushed, hand it to its handler, and acknowledge it where it was kept.
+
+        A handler that fails for a passing reason (a full disk) leaves the mail unacknowledged: it comes
+        again.
+        """
+        sender = PublicKey.from_hex(mail.sender)
+        identifier = bytes.fromhex(mail.message_id)
+        try:
+            envelope = self._unseal(sender, identifier, mail)
+            handler = self._handlers.get(envelope.payload_type)
+            if handler is None:
+                raise RemoteProtocolError("a sealed message holds no statement that belongs in one")
+            await handler(sender, envelope)
+        except AlreadySeen:
+            pass
+        except (RemoteProtocolError, IdentityMismatch, UnknownPeer) as error:
+            self._audit.append(
+                "mail.refused", peer=sender, reasons=(error.code, error.message), message=mail.message_id
+            )
+        if mail.keep:
+            await self._rendezvous.acknowledge(sender, identifier)
+
+    def accept_record(self, record: Record) -> PublicKey:
+        """The key in a registry record, with its sealing key checked and remembered.
+
+        Raises IdentityMismatch where the record's sealing key is not signed by the record's key, is stale, or
+        is older than one that this node has seen (rule 4: no rollback).
+        """
+        key = PublicKey.from_hex(record.key)
+        try:
+            proper = normalise_hostname(record.hostname) == record.hostname
+            proper = proper and Address.parse(record.address).network == self._notary.network
+        except InvalidInput:
+            proper = False
+        if not proper:
+            raise RemoteProtocolError(
+                "the rendezvous offers a name or an address that no node of this network has"
+            )
+        statement = self._open_sealing_key(key, record.sealing_key.encode())
+        known = self._store.sealing_key(key)
+        if known is not None and statement.sequence < known.sequence:
+            raise IdentityMismatch(
+                f"the rendezvous offers an older sealing key of {record.hostname} than it did before",
+                hint="ask the rendezvous's operator, and your partner whether their node was restored from a backup",
+            )
+        self._store.put_sealing_key(
+            key, PeerSealingKey(statement.sequence, statement.expires, bytes.fromhex(statement.public))
+        )
+        return key
+
+    async def _sealing_key(self, peer: PublicKey) -> bytes:
+        known = self._store.sealing_key(peer)
+        if known is None or known.expires < self._clock.now() + limits.DAY:
+            record = await self._rendezvous.resolve(key=peer)
+            if self.accept_record(record) != peer:
+                raise IdentityMismatch("the rendezvous answered with another node's record")
+            known = self._store.sealing_key(peer)
+        if known is None:
+            raise IdentityMismatch("the peer has no sealing key")
+        return known.public
+
+    def _open_sealing_key(self, key: PublicKey, text: bytes) -> SealingKey:
+        try:
+            return open_statement(
+                Envelope.from_json(text),
+                SealingKey,
+                issuer=key,
+                rendezvous=self._notary.rendezvous,
+                network=self._notary.network,
+                now=self._clock.now(),
+            )
+        except ComityError as error:
+            raise IdentityMismatch(
+                f"the rendezvous's record of a peer does not verify: {error.message}",
+                hint="ask your partner to restart their node, then the rendezvous's operator",
+            ) from error
+
+    def _unseal(self, sender: PublicKey, identifier: bytes, mail: Mail) -> Envelope:
+        context = self._context(sender, self._notary.public, identifier, keep=mail.keep)
+        for key in self._keys.live(self._clock.now()):
+            try:
+                return Envelope.from_json(open_sealed(mail.blob, key, context))
+            except UnsealError:
+                continue
+        raise UnsealError("a message opens with none of this node's sealing keys")
+
+    def _context(
+        self, sender: PublicKey, recipient: PublicKey, identifier: bytes, *, keep: bool
+    ) -> SealContext:
+        return SealContext(
+            type="mail" if keep else "signal",
+            rendezvous=self._notary.rendezvous,
+            network=self._notary.network,
+            sender=sender,
+            recipient=recipient,
+            message_id=identifier,
+        )

@@ -1,0 +1,155 @@
+"""The one place where a node's statements are made, signed and read.
+
+It fills in what every statement carries (SECURITY.md rule 2) and takes the per-pair sequence in the caller's
+transaction. Reading checks signature, addressee, age and sequence, in this order, and persists the sequence.
+What a statement changes is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from comity import limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import RemoteProtocolError
+from comity.identity.envelope import Envelope
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.keys import Identity, PublicKey
+from comity.protocol.statements import (
+    PairStatement,
+    Receipt,
+    Registration,
+    SealingKey,
+    Statement,
+    open_statement,
+    payload,
+    payload_type,
+)
+from comity.storage.trust import TrustStore
+
+P = TypeVar("P", bound=PairStatement)
+
+
+class Replayed(RemoteProtocolError):
+    """A statement whose sequence is not beyond the last one accepted from its issuer."""
+
+    code = "replayed"
+
+
+class AlreadySeen(Replayed):
+    """The very statement that was accepted last: a redelivery, to be acknowledged and forgotten."""
+
+    code = "already_seen"
+
+
+class Notary:
+    """Makes and reads statements in one realm."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        rendezvous: Fingerprint,
+        network: int,
+        store: TrustStore,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._identity = identity
+        self.public = identity.public
+        self.rendezvous = rendezvous
+        self.network = network
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+
+    def sign(self, statement: Statement) -> Envelope:
+        """The envelope of a statement that is complete."""
+        return self._identity.sign_statement(payload_type(type(statement)), payload(statement))
+
+    def make(self, kind: type[P], peer: PublicKey, lifetime: int, **fields: Any) -> P:
+        """A statement to ``peer`` with the next sequence; ``lifetime`` in seconds, ``fields`` are the kind's
+        own.
+        """
+        return kind(
+            **self._frame(lifetime),
+            subject=peer.hex,
+            sequence=self._store.next_sequence(peer),
+            **fields,
+        )
+
+    def pair(self, kind: type[P], peer: PublicKey, lifetime: int, **fields: Any) -> Envelope:
+        """``make`` and ``sign`` in one."""
+        return self.sign(self.make(kind, peer, lifetime, **fields))
+
+    def registration(self, nonce: str, *, hostname: str, public: bool, tags: tuple[str, ...]) -> Envelope:
+        """The answer to a rendezvous's challenge: typed, so that no challenge can be anything else (rule
+        1).
+        """
+        frame = self._frame(limits.REGISTRATION_LIFETIME) | {"nonce": nonce}
+        return self.sign(Registration(**frame, hostname=hostname, public=public, tags=tags))
+
+    def sealing_key(self, public: bytes, sequence: int, expires: int) -> Envelope:
+        """The certificate of an HPKE key of ours (rule 4)."""
+        frame = self._frame(limits.SEALING_KEY_LIFETIME) | {"expires": expires}
+        return self.sign(SealingKey(**frame, public=public.hex(), sequence=sequence))
+
+    def receipt(
+        self,
+        peer: PublicKey,
+        *,
+        nonce: str,
+        agreement: str,
+        charter: str | None,
+        manifest: str,
+        digest: str,
+        size: int,
+    ) -> Envelope:
+        """Our word that ``peer``'s artifact of ``size`` bytes arrived whole (rule 12)."""
+        frame = self._frame(limits.RECEIPT_LIFETIME) | {"nonce": nonce}
+        return self.sign(
+            Receipt(
+                **frame,
+                subject=peer.hex,
+                agreement=agreement,
+                charter=charter,
+                manifest=manifest,
+                digest=digest,
+                bytes=size,
+            )
+        )
+
+    def read(self, envelope: Envelope, kind: type[P], issuer: PublicKey) -> P:
+        """A fresh statement of ``issuer`` to us, its sequence now spent; RemoteProtocolError, Replayed,
+        AlreadySeen.
+        """
+        statement = open_statement(
+            envelope,
+            kind,
+            issuer=issuer,
+            rendezvous=self.rendezvous,
+            network=self.network,
+            now=self._clock.now(),
+        )
+        if statement.subject != self.public.hex:
+            raise RemoteProtocolError(f"{kind.TYPE} is addressed to another key")
+        if issuer == self.public:
+            raise RemoteProtocolError(f"{kind.TYPE} claims to come from ourselves")
+        last, last_digest = self._store.seen(issuer)
+        if statement.sequence <= last:
+            again = statement.sequence == last and envelope.digest == last_digest
+            refusal = AlreadySeen if again else Replayed
+            raise refusal(f"{kind.TYPE} number {statement.sequence} came after number {last}")
+        self._store.set_seen(issuer, statement.sequence, envelope.digest)
+        return statement
+
+    def _frame(self, lifetime: int) -> dict[str, Any]:
+        now = int(self._clock.now())
+        return {
+            "rendezvous": str(self.rendezvous),
+            "network": self.network,
+            "issuer": self.public.hex,
+            "nonce": self._entropy.token(32).hex(),
+            "issued": now,
+            "expires": now + lifetime,
+        }

@@ -1,0 +1,79 @@
+"""The outbox: statements owed to peers, handed over by session where one stands, else left in the mailbox.
+
+A statement is owed from the transaction that signed it until a peer took it over a session or the rendezvous
+has committed it, so that kill -9 loses none; per peer, order is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from comity import control, limits
+from comity.errors import ComityError, RendezvousUnreachable
+from comity.identity.envelope import Envelope
+from comity.identity.keys import PublicKey
+from comity.services.courier import Courier
+from comity.storage.trust import TrustStore
+
+
+class Sessions(Protocol):
+    """What trust needs of the standing sessions (``services.session``)."""
+
+    def peer_trusted(self, peer: PublicKey) -> None:
+        """Keep a session with this peer from now on."""
+
+    def peer_ended(self, peer: PublicKey) -> int:
+        """End the session and every other link with this peer at once; how many there were."""
+
+    def cut(self, peer: PublicKey) -> int:
+        """End every link with this peer but the session's at once; how many there were."""
+
+    def view(self, peer: PublicKey) -> control.SessionView | None:
+        """The standing session, if there is one."""
+
+    async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
+        """Hand a statement over the session; whether the peer took it."""
+
+    async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
+        """Whether a session stands within ``timeout`` seconds."""
+
+
+class Delivery:
+    """Empties the outbox whenever it is told to."""
+
+    def __init__(self, store: TrustStore, courier: Courier, sessions: Sessions) -> None:
+        self._store = store
+        self._courier = courier
+        self._sessions = sessions
+        self._busy = asyncio.Lock()
+
+    async def flush(self, only: PublicKey | None = None) -> ComityError | None:
+        """Try all that is owed, or what is owed to one peer; the first problem met, None when nothing is
+        left.
+        """
+        problem: ComityError | None = None
+        async with self._busy:
+            stuck: set[PublicKey] = set()
+            for item in self._store.outbox():
+                if item.peer in stuck or (only is not None and item.peer != only):
+                    continue
+                try:
+                    async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
+                        await self._hand_over(item.peer, item.message_id, Envelope.from_json(item.envelope))
+                except TimeoutError:
+                    failure: ComityError = RendezvousUnreachable("the rendezvous did not answer in time")
+                except ComityError as error:
+                    failure = error
+                else:
+                    self._store.delivered(item)
+                    continue
+                stuck.add(item.peer)
+                problem = problem or failure
+                if isinstance(failure, RendezvousUnreachable) and only is None:
+                    break
+        return problem
+
+    async def _hand_over(self, peer: PublicKey, message_id: bytes, envelope: Envelope) -> None:
+        if not await self._sessions.tell(peer, envelope):
+            await self._courier.send(peer, envelope, keep=True, message_id=message_id)

@@ -1,0 +1,182 @@
+"""The write side of trust: statement, relationship, outbox entry and audit entry, together in one
+transaction.
+
+Operations decide what to say; the ledger signs it, lets ``protocol.trust.machine`` take the step, stores the
+outcome and what follows from it, and tells the sessions once all of that is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from comity.services.audit import AuditService
+
+from comity import limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import IdentityMismatch
+from comity.identity.envelope import Envelope
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.keys import PublicKey
+from comity.protocol.statements import Approval, PairStatement
+from comity.protocol.trust import events, machine
+from comity.protocol.trust.relationship import Agreement, Incoming, Relationship
+from comity.services.notary import Notary
+from comity.services.trust import views
+from comity.services.trust.delivery import Sessions
+from comity.services.trust.peers import Found, PeerBook
+from comity.storage.database import Database
+from comity.storage.trust import TrustStore
+
+DEFAULT_SERVICES = ("exchange", "events")
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What this node says of itself in its statements: labelled as claimed wherever it is shown."""
+
+    hostname: str
+    organization: str
+    contact: str
+
+
+class Ledger:
+    """See the module. Methods marked so run inside the caller's transaction."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: TrustStore,
+        notary: Notary,
+        peers: PeerBook,
+        sessions: Sessions,
+        audit: AuditService,
+        clock: Clock,
+        entropy: Entropy,
+        claims: Claims,
+        own_address: Callable[[], str],
+    ) -> None:
+        self.db = db
+        self.store = store
+        self.notary = notary
+        self.audit = audit
+        self.clock = clock
+        self.claims = claims
+        self.own_address = own_address
+        self._peers = peers
+        self._sessions = sessions
+        self._entropy = entropy
+        self._changed = asyncio.Event()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change of any relationship; ask for a new one after each wait."""
+        return self._changed
+
+    def relationship(self, found: Found) -> Relationship:
+        """What is remembered of a key, or a new page. An agreement in force keeps its name and address (rule
+        6).
+        """
+        rel = self.store.get(found.key)
+        if rel is None:
+            return Relationship(
+                peer=found.key.hex,
+                hostname=found.hostname,
+                address=found.address,
+                local_id=f"{found.hostname}-{str(found.key.fingerprint)[:8]}",
+                pinned=found.pinned,
+            )
+        rel = msgspec.structs.replace(rel, pinned=rel.pinned or found.pinned)
+        if self._peers.known(found.key) is not None:
+            return rel
+        return msgspec.structs.replace(rel, hostname=found.hostname, address=found.address)
+
+    def owe(self, peer: PublicKey, statement: PairStatement) -> Envelope:
+        """Sign a statement and owe it to ``peer``. In a transaction."""
+        envelope = self.notary.sign(statement)
+        self.store.owe(peer, self._entropy.token(16), envelope.to_json())
+        return envelope
+
+    def advance(self, rel: Relationship, event: events.Event) -> Relationship:
+        """Take a step, store it, and do what follows. In a transaction. Raises TrustRefused, and then nothing
+        changed.
+        """
+        peer = PublicKey.from_hex(rel.peer)
+        rel, effects = machine.handle(rel, self.notary.public.hex, event, self.clock.now())
+        self.store.put(rel)
+        self.db.after_commit(self._wake)
+        for effect in effects:
+            match effect:
+                case events.ApproveMutual(request, reason, until):
+                    rel = self.approve(rel, request, allow=DEFAULT_SERVICES, reason=reason, until=until)
+                case events.Agreed(agreement, replaced):
+                    self._agreed(peer, rel, agreement, replaced)
+                case events.Ended(agreement):
+                    by = agreement.ending.by if agreement.ending else "us"
+                    self.audit.append("agreement.revoked", peer=peer, digest=agreement.digest, by=by)
+                    if by == "them":
+                        self.db.after_commit(lambda: self._forget(peer))
+                case events.TurnedDown(reason):
+                    self.audit.append("handshake.rejected", peer=peer, by="them", reason=reason)
+        return rel
+
+    def approve(
+        self, rel: Relationship, incoming: Incoming, *, allow: tuple[str, ...], reason: str, until: int
+    ) -> Relationship:
+        """Sign the approval of a request. In a transaction. ``reason`` is ours where both had asked."""
+        self._peers.check_name_free(rel)
+        peer = PublicKey.from_hex(rel.peer)
+        statement = self.notary.make(
+            Approval,
+            peer,
+            limits.REQUEST_LIFETIME,
+            request=incoming.digest,
+            request_nonce=incoming.nonce,
+            hostname=self.claims.hostname,
+            address=self.own_address(),
+            organization=self.claims.organization,
+            contact=self.claims.contact,
+            reason=reason,
+            allow=allow,
+            charter=incoming.charter,
+            until=until,
+        )
+        envelope = self.owe(peer, statement)
+        identity, mutual = views.identity(rel), bool(reason)
+        self.audit.append(
+            "handshake.approved", peer=peer, digest=incoming.digest, mutual=mutual, identity=identity
+        )
+        return self.advance(
+            rel, events.ApprovalIssued(statement, envelope.digest, envelope.to_json().decode())
+        )
+
+    def pin(self, rel: Relationship, fingerprint: str) -> Relationship:
+        """Record that a person compared the fingerprint; IdentityMismatch where the key has another."""
+        peer = PublicKey.from_hex(rel.peer)
+        if Fingerprint.parse(fingerprint) != peer.fingerprint:
+            self.audit.append("identity.mismatch", peer=peer, hostname=rel.hostname)
+            raise IdentityMismatch(
+                f"{rel.hostname} has the key {peer.fingerprint}, not the one that you named"
+            )
+        rel = msgspec.structs.replace(rel, pinned=True)
+        with self.db.transaction():
+            self.store.put(rel)
+            self.audit.append("identity.confirmed", peer=peer, hostname=rel.hostname)
+        return rel
+
+    def _agreed(
+        self, peer: PublicKey, rel: Relationship, agreement: Agreement, replaced: Agreement | None
+    ) -> None:
+        if replaced is not None:
+            self.store.put_agreement(rel.peer, machine.replaced_by(replaced, agreement))
+        self.audit.append("agreement.made", peer=peer, digest=agreement.digest, hostname=rel.hostname)
+        self.db.after_commit(lambda: self._sessions.peer_trusted(peer))
+
+    def _forget(self, peer: PublicKey) -> None:
+        self._sessions.peer_ended(peer)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,146 @@
+"""The trust service: what arrives from peers, what other services ask, and the operations of its three
+desks.
+"""
+
+from __future__ import annotations
+
+from comity import limits
+from comity.errors import Denied
+from comity.identity.envelope import Envelope
+from comity.identity.keys import PublicKey
+from comity.policy.operation import Standing
+from comity.protocol.statements import (
+    Approval,
+    HandshakeRequest,
+    PairStatement,
+    Rejection,
+    Revocation,
+    payload_type,
+)
+from comity.protocol.trust import events, machine
+from comity.protocol.trust.relationship import Relationship
+from comity.services.courier import Courier
+from comity.services.trust.answering import Answering
+from comity.services.trust.asking import Asking
+from comity.services.trust.delivery import Delivery, Sessions
+from comity.services.trust.ending import Ending
+from comity.services.trust.ledger import Ledger
+from comity.services.trust.peers import KnownPeer, PeerBook
+from comity.transport.interface import Rendezvous
+
+
+class TrustService:
+    """See the module. Operations take and return control types; each desk's docstrings list their errors."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        peers: PeerBook,
+        delivery: Delivery,
+        courier: Courier,
+        sessions: Sessions,
+        rendezvous: Rendezvous,
+    ) -> None:
+        self._ledger = ledger
+        self._peers = peers
+        self._delivery = delivery
+        self._rendezvous = rendezvous
+        self.asking = Asking(ledger, peers, delivery)
+        self.answering = Answering(ledger, peers, delivery, sessions)
+        self.ending = Ending(ledger, peers, delivery, sessions)
+        for kind in KINDS:
+            courier.on(kind, self.receive)
+
+    # ── what other services ask ───────────────────────────────────────────────────────────────────────
+
+    def approved(self, peer: PublicKey) -> bool:
+        """Whether an agreement with this key is in force."""
+        return self._peers.known(peer) is not None
+
+    def known(self, peer: PublicKey) -> KnownPeer | None:
+        """The peer with this key, if an agreement with it is in force."""
+        return self._peers.known(peer)
+
+    async def resolve(self, text: str) -> KnownPeer:
+        """The approved peer that a PEER argument names. UnknownPeer, UntrustedPeer, AmbiguousPeer."""
+        return await self._peers.trusted(text)
+
+    def relationships(self) -> list[Relationship]:
+        """Every key that this node has dealt with."""
+        return self._ledger.store.all()
+
+    def trusted_peers(self) -> list[KnownPeer]:
+        """Every peer with an agreement in force."""
+        keys = [PublicKey.from_hex(rel.peer) for rel in self._ledger.store.all()]
+        return [known for key in keys if (known := self._peers.known(key))]
+
+    def standing(self, peer: PublicKey) -> Standing | None:
+        """What the guard judges by: the current or last agreement."""
+        rel = self._ledger.store.get(peer)
+        if rel is None or rel.agreement is None:
+            return None
+        agreement = rel.agreement
+        now = self._ledger.clock.now()
+        return Standing(
+            agreement=agreement.digest,
+            status="revoked" if agreement.ending else "active" if agreement.until > now else "expired",
+            until=agreement.until,
+            allow=agreement.allow,
+        )
+
+    async def registered(self) -> None:
+        """The rendezvous is there again: reserve mailbox slots for our partners, and deliver what is owed."""
+        partners = [rel for rel in self._ledger.store.all() if rel.outgoing or rel.agreement]
+        keys = [PublicKey.from_hex(rel.peer) for rel in partners]
+        await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+        await self._delivery.flush()
+
+    # ── what peers say ────────────────────────────────────────────────────────────────────────────────
+
+    async def receive(self, sender: PublicKey, envelope: Envelope) -> None:
+        """A statement from a peer, by mail or over its session; RemoteProtocolError where it is refused."""
+        kind = _BY_TYPE.get(envelope.payload_type)
+        if kind is None:
+            raise machine.TrustRefused("a statement of that type has no place here")
+        rel = self._ledger.store.get(sender)
+        if kind is HandshakeRequest:
+            rel = self._ledger.relationship(await self._peers.claimed(sender))
+            self._check_room(rel)
+        if rel is None:
+            raise machine.TrustRefused(f"a {kind.TYPE} came from a key that this node has never dealt with")
+        with self._ledger.db.transaction():
+            statement = self._ledger.notary.read(envelope, kind, sender)
+            self._ledger.audit.append(
+                f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
+            )
+            self._ledger.advance(rel, _arrived(statement, envelope, rel))
+        await self._delivery.flush(sender)
+
+    def _check_room(self, rel: Relationship) -> None:
+        others = [other for other in self._ledger.store.all() if other.incoming and other.peer != rel.peer]
+        if len(others) >= limits.PENDING_REQUESTS:
+            raise Denied(
+                f"{len(others)} handshakes wait here already", hint="run comity pending and answer some"
+            )
+
+
+KINDS: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection, Revocation)
+_BY_TYPE = {payload_type(kind): kind for kind in KINDS}
+
+
+def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship) -> events.Event:
+    text = envelope.to_json().decode()
+    match statement:
+        case HandshakeRequest():
+            if (statement.hostname, statement.address) != (rel.hostname, rel.address):
+                raise machine.TrustRefused(
+                    "the request names another hostname or address than its key is known under"
+                )
+            return events.RequestArrived(statement, envelope.digest, text)
+        case Approval():
+            return events.ApprovalArrived(statement, envelope.digest, text)
+        case Rejection():
+            return events.RejectionArrived(statement)
+        case Revocation():
+            return events.RevocationArrived(statement, text)
+    raise machine.TrustRefused("a statement of that type has no place here")

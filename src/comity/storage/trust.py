@@ -1,0 +1,197 @@
+"""Relationships, per-pair sequences, the outbox and peers' sealing keys, in the node's database.
+
+Everything is keyed by realm (rendezvous fingerprint and network) and peer key (SECURITY.md rule 6). Writes
+join the caller's transaction: a statement, what it changed and its audit entry are one commit. It decides
+nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from comity.identity.keys import PublicKey
+from comity.protocol.trust.relationship import Agreement, Relationship
+from comity.storage.database import Database
+
+TABLES = """
+CREATE TABLE relationship (
+    realm TEXT NOT NULL, peer TEXT NOT NULL, hostname TEXT NOT NULL, address TEXT NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (realm, peer)
+);
+CREATE INDEX relationship_hostname ON relationship (realm, hostname);
+CREATE INDEX relationship_address ON relationship (realm, address);
+CREATE TABLE agreement (
+    realm TEXT NOT NULL, peer TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, state BLOB NOT NULL,
+    PRIMARY KEY (realm, peer, digest)
+);
+CREATE TABLE pair_sequence (
+    realm TEXT NOT NULL, peer TEXT NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0, seen_digest TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (realm, peer)
+);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    realm TEXT NOT NULL, peer TEXT NOT NULL, message_id TEXT NOT NULL, envelope TEXT NOT NULL
+);
+CREATE TABLE peer_sealing_key (
+    realm TEXT NOT NULL, peer TEXT NOT NULL,
+    sequence INTEGER NOT NULL, expires INTEGER NOT NULL, public TEXT NOT NULL,
+    PRIMARY KEY (realm, peer)
+);
+"""
+
+
+@dataclass(frozen=True)
+class OutboxItem:
+    """A signed statement that has yet to reach its peer; ``message_id`` is the mailbox's, the same at each
+    try.
+    """
+
+    id: int
+    peer: PublicKey
+    message_id: bytes
+    envelope: bytes
+
+
+@dataclass(frozen=True)
+class PeerSealingKey:
+    """The newest sealing key that a peer has signed: ``public`` as HPKE takes it, ``expires`` in seconds
+    UTC.
+    """
+
+    sequence: int
+    expires: int
+    public: bytes
+
+
+class TrustStore:
+    """One realm's view of the tables."""
+
+    def __init__(self, db: Database, realm: str) -> None:
+        self._db = db
+        self._realm = realm
+
+    # ── relationships ─────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, peer: PublicKey) -> Relationship | None:
+        found = self._relationships("AND peer = ?", peer.hex)
+        return found[0] if found else None
+
+    def all(self) -> list[Relationship]:
+        """Every relationship, oldest first."""
+        return self._relationships("")
+
+    def named(self, hostname: str) -> list[Relationship]:
+        """Relationships under a hostname: more than one where a name has changed hands."""
+        return self._relationships("AND hostname = ?", hostname)
+
+    def addressed(self, address: str) -> list[Relationship]:
+        """Relationships under an address."""
+        return self._relationships("AND address = ?", address)
+
+    def _relationships(self, condition: str, *values: str) -> list[Relationship]:
+        rows = self._db.execute(
+            f"SELECT state FROM relationship WHERE realm = ? {condition} ORDER BY rowid",  # noqa: S608  constants above
+            (self._realm, *values),
+        )
+        return [msgspec.json.decode(row[0], type=Relationship) for row in rows.fetchall()]
+
+    def put(self, rel: Relationship) -> None:
+        """Write a relationship, and its agreement into the history."""
+        self._db.execute(
+            "INSERT INTO relationship (realm, peer, hostname, address, state) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (realm, peer) DO UPDATE SET"
+            " hostname = excluded.hostname, address = excluded.address, state = excluded.state",
+            (self._realm, rel.peer, rel.hostname, rel.address, msgspec.json.encode(rel)),
+        )
+        if rel.agreement is not None:
+            self.put_agreement(rel.peer, rel.agreement)
+
+    # ── agreements ────────────────────────────────────────────────────────────────────────────────────
+
+    def put_agreement(self, peer: str, agreement: Agreement) -> None:
+        self._db.execute(
+            "INSERT INTO agreement (realm, peer, digest, at, state) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (realm, peer, digest) DO UPDATE SET state = excluded.state",
+            (self._realm, peer, agreement.digest, agreement.approved_at, msgspec.json.encode(agreement)),
+        )
+
+    def agreements(self, peer: PublicKey) -> list[Agreement]:
+        """All agreements with a peer, past and present, oldest first."""
+        rows = self._db.execute(
+            "SELECT state FROM agreement WHERE realm = ? AND peer = ? ORDER BY at, rowid",
+            (self._realm, peer.hex),
+        )
+        return [msgspec.json.decode(row[0], type=Agreement) for row in rows.fetchall()]
+
+    # ── sequences (SECURITY.md rule 2) ────────────────────────────────────────────────────────────────
+
+    def next_sequence(self, peer: PublicKey) -> int:
+        """Take the next number for a statement to ``peer``."""
+        self._db.execute(
+            "INSERT INTO pair_sequence (realm, peer, sent) VALUES (?, ?, 1)"
+            " ON CONFLICT (realm, peer) DO UPDATE SET sent = sent + 1",
+            (self._realm, peer.hex),
+        )
+        row = self._db.execute(
+            "SELECT sent FROM pair_sequence WHERE realm = ? AND peer = ?", (self._realm, peer.hex)
+        ).fetchone()
+        return int(row[0])
+
+    def seen(self, peer: PublicKey) -> tuple[int, str]:
+        """The highest sequence accepted from ``peer``, and that statement's digest; (0, "") at first."""
+        row = self._db.execute(
+            "SELECT seen, seen_digest FROM pair_sequence WHERE realm = ? AND peer = ?",
+            (self._realm, peer.hex),
+        ).fetchone()
+        return (int(row[0]), str(row[1])) if row else (0, "")
+
+    def set_seen(self, peer: PublicKey, sequence: int, digest: str) -> None:
+        self._db.execute(
+            "INSERT INTO pair_sequence (realm, peer, seen, seen_digest) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (realm, peer) DO UPDATE SET"
+            " seen = excluded.seen, seen_digest = excluded.seen_digest",
+            (self._realm, peer.hex, sequence, digest),
+        )
+
+    # ── outbox ────────────────────────────────────────────────────────────────────────────────────────
+
+    def owe(self, peer: PublicKey, message_id: bytes, envelope: bytes) -> None:
+        """Owe ``peer`` a statement until ``delivered``."""
+        self._db.execute(
+            "INSERT INTO outbox (realm, peer, message_id, envelope) VALUES (?, ?, ?, ?)",
+            (self._realm, peer.hex, message_id.hex(), envelope.decode()),
+        )
+
+    def outbox(self) -> list[OutboxItem]:
+        """What is owed, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, peer, message_id, envelope FROM outbox WHERE realm = ? ORDER BY id", (self._realm,)
+        )
+        return [
+            OutboxItem(row[0], PublicKey.from_hex(row[1]), bytes.fromhex(row[2]), row[3].encode())
+            for row in rows.fetchall()
+        ]
+
+    def delivered(self, item: OutboxItem) -> None:
+        self._db.execute("DELETE FROM outbox WHERE id = ?", (item.id,))
+
+    # ── peers' sealing keys (SECURITY.md rule 4) ──────────────────────────────────────────────────────
+
+    def sealing_key(self, peer: PublicKey) -> PeerSealingKey | None:
+        row = self._db.execute(
+            "SELECT sequence, expires, public FROM peer_sealing_key WHERE realm = ? AND peer = ?",
+            (self._realm, peer.hex),
+        ).fetchone()
+        return PeerSealingKey(row[0], row[1], bytes.fromhex(row[2])) if row else None
+
+    def put_sealing_key(self, peer: PublicKey, key: PeerSealingKey) -> None:
+        self._db.execute(
+            "INSERT INTO peer_sealing_key (realm, peer, sequence, expires, public) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (realm, peer) DO UPDATE SET"
+            " sequence = excluded.sequence, expires = excluded.expires, public = excluded.public",
+            (self._realm, peer.hex, key.sequence, key.expires, key.public.hex()),
+        )
