@@ -1,0 +1,38 @@
+"""Two sessions with one peer: which one stays (docs: protocol, "Session")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comity.identity.keys import PublicKey
+
+_PATH_RANKS = {"direct": 0, "punched": 1, "relay": 2}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One session: whose key was the TLS client's, how it runs (both known alike at both ends), and which
+    start of the peer's daemon is at the other end."""
+
+    client: PublicKey
+    path: str
+    instance: str
+
+
+def outranks(new: Contender, old: Contender) -> bool:
+    """Whether ``new`` replaces ``old`` with the same peer. Both sides answer alike, so exactly one stays.
+
+    A restarted peer's session replaces that of the daemon it was; a dialler that comes again has lost its
+    first, or found a better path; and of two sides that dialled at once the better path stays, else the
+    smaller key's.
+    """
+    if new.instance != old.instance or new.client == old.client:
+        return True
+    if new.path != old.path:
+        return path_rank(new.path) < path_rank(old.path)
+    return new.client < old.client
+
+
+def path_rank(path: str) -> int:
+    """0 for the best path; a path of a later version comes last."""
+    return _PATH_RANKS.get(path, len(_PATH_RANKS))
