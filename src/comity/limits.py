@@ -161,7 +161,7 @@ DATABASE_LOCK_TIMEOUT = 5.0
 # ── exchange machines and service ─────────────────────────────────────────────────────────────────────
 MANIFEST_CHUNKS = MIB  # 2^20 chunks of 8 MiB: 8 TiB
 MANIFEST_AHEAD_PAGES = 16  # pages that may travel before their answers; bounds what a receiver keeps track of
-EXCHANGE_MESSAGE_BYTES = 4 * KIB  # the JSON messages but the receipt
+EXCHANGE_MESSAGE_BYTES = 8 * KIB  # the JSON messages but the receipt: two texts, escaped
 EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
 SENDING_AT_ONCE = 4  # the rest wait for their turn
 RECEIVING_AT_ONCE = 16
@@ -180,3 +180,9 @@ RELAY_READY_TIMEOUT = 10.0  # how long one side waits at the relay for the other
 # ── rendezvous client ─────────────────────────────────────────────────────────────────────────────────
 RENDEZVOUS_ANSWER_TIMEOUT = 10.0  # one request's, or the whole registration's
 RENDEZVOUS_PUSHES = 256  # pushed and not handled yet; with the largest mail, 16 MiB
+AUDIT_CHECKPOINT_ENTRIES = 256  # after so many entries, or so many seconds, the next one signs the log's head
+AUDIT_CHECKPOINT_SECONDS = 60.0
+AUDIT_LOG_PAGE = 10_000  # entries in one answer
+LOG_KEY_LIFETIME = 3650 * DAY
+DENIALS_BURST = 100  # of peers without an agreement: recorded one by one up to here, then at this rate
+DENIALS_PER_SECOND = 0.1

@@ -1,0 +1,238 @@
+"""The receiving side of one transfer over one lane (docs: protocol, "Exchange", states of the receiver).
+
+    handle(event, now) -> [outputs]
+
+Whoever runs it asks the guard and the disk (``Judge``), hashes each chunk as it arrives, moves the bytes
+where the outputs say, and signs (``Commit``). Nothing is written that was not asked for or whose digest
+differs from the manifest's; of equal chunks one is asked for and the others are copied. An artifact is
+committed only when the digest over the whole content, the manifest's digest and every length agree with what
+the sender says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from comity import limits
+from comity.errors import (
+    ComityError,
+    LocalProtocolError,
+    NameRefused,
+    RemoteProtocolError,
+    TooLarge,
+    VerificationFailed,
+    VersionMismatch,
+)
+from comity.protocol.exchange.events import (
+    Admitted,
+    ChunkArrived,
+    Commit,
+    Committed,
+    ContentDigest,
+    CopyChunk,
+    Declined,
+    Failed,
+    Judge,
+    MessageReceived,
+    Received,
+    ReceiverEvent,
+    ReceiverOutput,
+    Send,
+    Trouble,
+    VerifyContent,
+    WriteChunk,
+)
+from comity.protocol.exchange.failure import error_from, fail_for, refuse_for
+from comity.protocol.exchange.manifest import Manifest
+from comity.protocol.exchange.messages import (
+    FILE,
+    Accept,
+    Close,
+    Fail,
+    Offer,
+    Page,
+    SignedReceipt,
+    Want,
+    encode_message,
+    parse_message,
+    ranges_of,
+)
+from comity.protocol.exchange.names import check_name
+
+# ── the state chart ───────────────────────────────────────────────────────────────────────────────────
+
+
+class State(StrEnum):
+    NEW = "new"
+    JUDGING = "judging"
+    RECEIVING = "receiving"
+    VERIFYING = "verifying"
+    COMMITTING = "committing"
+    RECEIVED = "received"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+#: (state, event) → the states it may lead to. What is not here is a bug of the caller.
+TRANSITIONS: Mapping[tuple[State, type[ReceiverEvent]], frozenset[State]] = {
+    (State.NEW, MessageReceived): frozenset({State.JUDGING, State.REFUSED, State.FAILED}),
+    (State.NEW, Trouble): frozenset({State.FAILED}),
+    (State.JUDGING, Admitted): frozenset({State.RECEIVING}),
+    (State.JUDGING, Declined): frozenset({State.REFUSED}),
+    (State.JUDGING, Trouble): frozenset({State.FAILED}),
+    (State.RECEIVING, MessageReceived): frozenset({State.RECEIVING, State.VERIFYING, State.FAILED}),
+    (State.RECEIVING, ChunkArrived): frozenset({State.RECEIVING, State.FAILED}),
+    (State.RECEIVING, Trouble): frozenset({State.FAILED}),
+    (State.VERIFYING, ContentDigest): frozenset({State.COMMITTING, State.FAILED}),
+    (State.VERIFYING, Trouble): frozenset({State.FAILED}),
+    (State.COMMITTING, Committed): frozenset({State.RECEIVED}),
+    (State.COMMITTING, Trouble): frozenset({State.FAILED}),
+}
+
+_AHEAD = limits.MANIFEST_AHEAD_PAGES * limits.MANIFEST_PAGE_CHUNKS
+
+
+class Receiver:
+    """One transfer, from its offer on."""
+
+    def __init__(self) -> None:
+        self.state = State.NEW
+        self.offer: Offer | None = None
+        self._manifest = Manifest(kind=FILE, name="", size=0, chunks=0)
+        self._first: dict[bytes, int] = {}  # digest → the chunk that has it and was asked for
+        self._wanted: set[int] = set()
+        self._waiting: dict[int, list[int]] = {}  # wanted chunk → its copies
+        self._waiters = 0
+        self._close: Close | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many chunks were asked for and have not come: what may still be in flight after a failure."""
+        return len(self._wanted)
+
+    def handle(self, event: ReceiverEvent, now: float) -> list[ReceiverOutput]:
+        """Advance by one event. A peer that breaks the protocol is told so and ends in Failed."""
+        allowed = TRANSITIONS.get((self.state, type(event)))
+        if allowed is None:
+            raise LocalProtocolError(f"{type(event).__name__} in receiver state {self.state}")
+        try:
+            outputs = self._dispatch(event)
+        except (RemoteProtocolError, VerificationFailed) as error:
+            outputs = self._fail(error)
+        if self.state not in allowed:
+            raise LocalProtocolError(f"{type(event).__name__} led to receiver state {self.state}")
+        return outputs
+
+    def _dispatch(self, event: ReceiverEvent) -> list[ReceiverOutput]:
+        match event:
+            case MessageReceived():
+                return self._received(event.body)
+            case ChunkArrived():
+                return self._chunk(event)
+            case Admitted():
+                return self._admitted()
+            case Declined():
+                return self._refuse(event.error)
+            case ContentDigest():
+                return self._verified(event.digest)
+            case Committed():
+                self.state = State.RECEIVED
+                return [Send(encode_message(SignedReceipt(event.receipt))), Received()]
+            case Trouble():
+                return self._fail(event.error)
+
+    def _received(self, body: bytes) -> list[ReceiverOutput]:
+        message = parse_message(body)
+        match message:
+            case Offer() if self.state is State.NEW:
+                return self._offered(message)
+            case Page() if self.state is State.RECEIVING:
+                return self._page(message)
+            case Close() if self.state is State.RECEIVING:
+                return self._closed(message)
+            case Fail():
+                self.state = State.FAILED
+                return [Failed(error_from(message), by_peer=True)]
+        raise RemoteProtocolError(f"{type(message).__name__.lower()} does not belong here")
+
+    def _offered(self, offer: Offer) -> list[ReceiverOutput]:
+        self.offer = offer
+        try:
+            if offer.kind != FILE:
+                raise VersionMismatch(f"this node cannot receive artifacts of kind {offer.kind}")
+            check_name(offer.name)
+            self._manifest = Manifest(kind=offer.kind, name=offer.name, size=offer.bytes, chunks=offer.chunks)
+        except (VersionMismatch, NameRefused, TooLarge, RemoteProtocolError) as error:
+            return self._refuse(error)
+        self.state = State.JUDGING
+        return [Judge(offer)]
+
+    def _admitted(self) -> list[ReceiverOutput]:
+        if self.offer is None:
+            raise LocalProtocolError("admitted without an offer")
+        self.state = State.RECEIVING
+        return [Send(encode_message(Accept(transfer=self.offer.transfer)))]
+
+    def _page(self, page: Page) -> list[ReceiverOutput]:
+        if page.first != len(self._manifest):
+            raise RemoteProtocolError("a manifest page came twice or out of order")
+        if len(self._wanted) + self._waiters > _AHEAD:
+            raise RemoteProtocolError("manifest pages run too far ahead of their chunks")
+        asked: list[int] = []
+        copies: list[ReceiverOutput] = []
+        for entry in page.entries:
+            index = self._manifest.add(entry)
+            first = self._first.setdefault(entry.digest, index)
+            if self._manifest.length(first) != entry.length:
+                raise RemoteProtocolError("one chunk digest stands for two lengths")
+            if first == index:
+                asked.append(index)
+                self._wanted.add(index)
+            elif first in self._wanted:
+                self._waiting.setdefault(first, []).append(index)
+                self._waiters += 1
+            else:
+                copies.append(self._copy(first, index))
+        return [Send(encode_message(Want(len(self._manifest), ranges_of(asked)))), *copies]
+
+    def _copy(self, source: int, index: int) -> CopyChunk:
+        manifest = self._manifest
+        return CopyChunk(manifest.offset(source), manifest.offset(index), manifest.length(index))
+
+    def _chunk(self, chunk: ChunkArrived) -> list[ReceiverOutput]:
+        if chunk.index not in self._wanted:
+            raise RemoteProtocolError(f"chunk {chunk.index} came, which was not asked for")
+        manifest = self._manifest
+        if chunk.length != manifest.length(chunk.index) or chunk.digest != manifest.digest(chunk.index):
+            raise VerificationFailed(f"chunk {chunk.index} is not what the manifest promised")
+        self._wanted.discard(chunk.index)
+        copies = self._waiting.pop(chunk.index, [])
+        self._waiters -= len(copies)
+        write = WriteChunk(manifest.offset(chunk.index), chunk.length)
+        return [write, *(self._copy(chunk.index, copy) for copy in copies)]
+
+    def _closed(self, close: Close) -> list[ReceiverOutput]:
+        if not self._manifest.complete or self._wanted:
+            raise RemoteProtocolError("the sender closed before everything was sent")
+        if close.manifest != self._manifest.total_digest:
+            raise VerificationFailed("the manifest is not the one that the sender closed with")
+        self._close = close
+        self.state = State.VERIFYING
+        return [VerifyContent()]
+
+    def _verified(self, digest: str) -> list[ReceiverOutput]:
+        if self._close is None:
+            raise LocalProtocolError("verified before the close")
+        if digest != self._close.digest:
+            raise VerificationFailed("the content is not what the sender's digest says")
+        self.state = State.COMMITTING
+        return [Commit(self._close.manifest, self._close.digest)]
+
+    def _refuse(self, error: ComityError) -> list[ReceiverOutput]:
+        self.state = State.REFUSED
+        return [Send(encode_message(refuse_for(error))), Failed(error, refused=True)]
+
+    def _fail(self, error: ComityError) -> list[ReceiverOutput]:
+        self.state = State.FAILED
+        return [Send(encode_message(fail_for(error))), Failed(error)]
