@@ -1,0 +1,110 @@
+"""The mailbox: sealed messages wait here for nodes that are away (SECURITY.md rule 8).
+
+Unread mail is never evicted: what does not fit is refused. A recipient reserves slots for the senders that it
+approved; strangers have few places each and a share of every mailbox, of every sender's outgoing mail and of
+the whole network, so that a flood of theirs leaves the reserved slots free. Mail expires after
+``limits.MAIL_LIFETIME``.
+
+Functions over the stores, inside the caller's transaction: no IO of their own, no clock.
+"""
+
+from __future__ import annotations
+
+from comity import limits
+from comity.errors import InvalidInput, MailboxFull, UnknownPeer
+from comity.protocol.registry import Mail, Post, Reserve
+from comity.rendezvous.stores import Books, Kept, Letter, Letters
+
+
+def recipient_of(books: Books, network: int, sender: bytes, request: Post) -> bytes:
+    """The key that ``request`` is for. UnknownPeer where it is not registered in ``network``."""
+    recipient = bytes.fromhex(request.recipient)
+    if recipient == sender:
+        raise InvalidInput("a message to oneself")
+    if books.nodes.get(network, recipient) is None:
+        raise UnknownPeer("no such node in this network")
+    return recipient
+
+
+def keep(books: Books, network: int, sender: bytes, request: Post, now: float) -> bytes:
+    """Put a letter into its recipient's mailbox and return the recipient's key.
+
+    The same letter again is no error: its sender may not have read the answer. MailboxFull, UnknownPeer.
+    """
+    recipient = recipient_of(books, network, sender, request)
+    message_id = bytes.fromhex(request.message_id)
+    there = books.letters.find(network, recipient, sender, message_id)
+    if there is not None:
+        if there.blob != request.blob:
+            raise InvalidInput("another message waits under this message id")
+        return recipient
+    reserved = books.letters.reserves(network, recipient, sender)
+    _check_room(books.letters, network, sender, recipient, reserved=reserved)
+    books.letters.add(
+        Letter(
+            network=network,
+            recipient=recipient,
+            sender=sender,
+            message_id=message_id,
+            blob=request.blob,
+            posted=int(now),
+            reserved=reserved,
+        )
+    )
+    return recipient
+
+
+def reserve(books: Books, network: int, recipient: bytes, request: Reserve) -> None:
+    """Take the recipient's list of senders, in place of the one before."""
+    books.letters.reserve(network, recipient, (bytes.fromhex(sender) for sender in request.senders))
+
+
+def waiting(books: Books, network: int, recipient: bytes, after: int, now: float) -> list[Kept]:
+    """A page of unexpired letters behind place ``after``, in the order in which they came."""
+    books.letters.expire(oldest(now))
+    return books.letters.waiting(network, recipient, after, limits.MAIL_PAGE)
+
+
+def oldest(now: float) -> int:
+    """What was posted before this is expired."""
+    return int(now) - limits.MAIL_LIFETIME
+
+
+def mail(letter: Letter) -> Mail:
+    """The push that carries a kept letter."""
+    return Mail(
+        sender=letter.sender.hex(),
+        message_id=letter.message_id.hex(),
+        blob=letter.blob,
+        posted=letter.posted,
+        keep=True,
+    )
+
+
+def signal(sender: bytes, request: Post, now: float) -> Mail:
+    """The push that carries a message which is not kept."""
+    return Mail(
+        sender=sender.hex(), message_id=request.message_id, blob=request.blob, posted=int(now), keep=False
+    )
+
+
+def _check_room(letters: Letters, network: int, sender: bytes, recipient: bytes, *, reserved: bool) -> None:
+    """MailboxFull, naming the bound that was met."""
+    everywhere, there = letters.held_in(network), letters.held_for(network, recipient)
+    between = letters.held_between(network, sender, recipient)
+    bounds = [
+        (everywhere.all, limits.MAIL_PER_NETWORK, "the rendezvous's mailboxes are full"),
+        (there.all, limits.MAIL_PER_RECIPIENT, "the recipient's mailbox is full"),
+        (between, limits.MAIL_PER_SENDER, "too many messages to this recipient wait"),
+    ]
+    if not reserved:
+        as_stranger = letters.held_as_stranger(network, sender)
+        bounds += [
+            (everywhere.strangers, limits.MAIL_PER_NETWORK_STRANGERS, "the rendezvous's mailboxes are full"),
+            (there.strangers, limits.MAIL_STRANGERS, "the recipient's mailbox is full for first contacts"),
+            (between, limits.MAIL_PER_STRANGER, "too many messages to this recipient wait"),
+            (as_stranger, limits.MAIL_PER_SENDER, "too many messages to strangers wait"),
+        ]
+    for held, most, message in bounds:
+        if held >= most:
+            raise MailboxFull(message)

@@ -1,0 +1,227 @@
+"""The relay's thread: it joins pairs of sockets and carries bytes between them, until both have ended.
+
+One thread, one selector, all lanes: the event loop that serves the nodes stays free, and an idle lane costs
+two descriptors and a dictionary entry. A side that doesn't read stops the other from being read; a side that
+ends its half ends the other's half, once what it sent is through; a lane on which nothing moves for
+``limits.RELAY_IDLE`` ends.
+
+Measured on loopback (2 cores, single runs: ratios, not promises), 2 GiB through the relay, 300 idle lanes
+beside:
+
+    pairs of threads with os.splice       3.9-4.3 GB/s    0.31 s of CPU    31 MB, 600 threads
+    asyncio protocols                     2.8 GB/s        0.47 s           23 MB
+    asyncio BufferedProtocol              2.2-2.6 GB/s    0.66 s           175 MB
+    one selector thread, recv and send    2.5-2.9 GB/s    0.57 s           15 MB
+    one selector thread with os.splice    3.6-3.9 GB/s    0.22 s           15 MB            ← this
+
+It knows nothing of tickets or nodes: ``relay`` does.
+"""
+
+from __future__ import annotations
+
+import queue
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from comity import limits
+from comity.clock import Clock
+from comity.rendezvous.pipes import Carrier, Carriers
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_LOOK_FOR_IDLE_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a lane has carried when it ended: bytes from the first socket to the second, and back."""
+
+    there: int
+    back: int
+    seconds: float
+
+
+Ended = Callable[[Carried], None]
+
+
+class Wires:
+    """Call ``start`` once, ``join`` from any thread, ``close`` once."""
+
+    def __init__(
+        self, clock: Clock, carriers: Carriers | None = None, idle: float = limits.RELAY_IDLE
+    ) -> None:
+        self._clock = clock
+        self._carriers = carriers or Carriers()
+        self._idle = idle
+        self._new: queue.SimpleQueue[_Wire | None] = queue.SimpleQueue()
+        self._wires: set[_Wire] = set()
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._thread = threading.Thread(target=self._main, name="relay", daemon=True)
+
+    def start(self) -> None:
+        self._selector.register(self._ear, _READ)
+        self._thread.start()
+
+    def join(self, first: socket.socket, second: socket.socket, ended: Ended) -> None:
+        """Own two connected sockets and carry bytes between them.
+
+        ``ended`` is called on the relay's thread.
+        """
+        for sock in (first, second):
+            sock.setblocking(False)
+        there = _Direction(first, second, self._carriers.make())
+        back = _Direction(second, first, self._carriers.make())
+        self._new.put(_Wire(there, back, ended, self._clock.monotonic()))
+        self._ring()
+
+    def close(self) -> None:
+        """End every lane and the thread."""
+        self._new.put(None)
+        self._ring()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for sock in (self._bell, self._ear):
+            sock.close()
+        self._selector.close()
+
+    def _ring(self) -> None:
+        try:
+            self._bell.send(b"!")
+        except BlockingIOError:  # it rings already
+            return
+
+    def _main(self) -> None:
+        look = self._clock.monotonic() + _LOOK_FOR_IDLE_EVERY
+        open_for_more = True
+        while open_for_more:
+            for key, ready in self._selector.select(min(_LOOK_FOR_IDLE_EVERY, self._idle)):
+                if key.data is None:
+                    open_for_more = self._admit()
+                elif key.data in self._wires:
+                    self._turn(key.data, key.fileobj, ready)
+            now = self._clock.monotonic()
+            if now >= look or self._idle < _LOOK_FOR_IDLE_EVERY:
+                look = now + _LOOK_FOR_IDLE_EVERY
+                for wire in [wire for wire in self._wires if now - wire.moved > self._idle]:
+                    self._end(wire)
+        for wire in list(self._wires):
+            self._end(wire)
+        self._carriers.close()
+
+    def _admit(self) -> bool:
+        """Take in what was joined; False once the relay is closed."""
+        try:
+            self._ear.recv(4096)
+        except BlockingIOError:
+            return True
+        while True:
+            try:
+                wire = self._new.get_nowait()
+            except queue.Empty:
+                return True
+            if wire is None:
+                return False
+            self._wires.add(wire)
+            self._watch(wire)
+
+    def _turn(self, wire: _Wire, sock: object, ready: int) -> None:
+        now = self._clock.monotonic()
+        try:
+            for direction in wire.directions:
+                if ready & _WRITE and direction.target is sock:
+                    wire.moved = now if direction.push() else wire.moved
+                if ready & _READ and direction.source is sock:
+                    wire.moved = now if direction.pull() else wire.moved
+        except OSError:  # either side is gone: the end-to-end TLS above tells a cut from an end
+            self._end(wire)
+            return
+        if wire.done:
+            self._end(wire)
+        else:
+            self._watch(wire)
+
+    def _watch(self, wire: _Wire) -> None:
+        """Ask the selector for what can move now, and for nothing else."""
+        for sock, wanted in wire.wants():
+            watched = wire.watched.get(sock, 0)
+            if wanted == watched:
+                continue
+            if not watched:
+                self._selector.register(sock, wanted, wire)
+            elif not wanted:
+                self._selector.unregister(sock)
+            else:
+                self._selector.modify(sock, wanted, wire)
+            wire.watched[sock] = wanted
+
+    def _end(self, wire: _Wire) -> None:
+        self._wires.discard(wire)
+        for sock, watched in wire.watched.items():
+            if watched:
+                self._selector.unregister(sock)
+        for direction in wire.directions:
+            direction.carrier.drop()
+            direction.source.close()
+        there, back = wire.directions
+        wire.ended(Carried(there.carried, back.carried, self._clock.monotonic() - wire.began))
+
+
+class _Direction:
+    """Bytes from one socket to the other."""
+
+    def __init__(self, source: socket.socket, target: socket.socket, carrier: Carrier) -> None:
+        self.source, self.target, self.carrier = source, target, carrier
+        self.carried = 0
+        self.ended = False
+
+    def pull(self) -> bool:
+        """Take what came and pass it on; whether anything moved."""
+        if self.ended or self.carrier.holds:
+            return False
+        count = self.carrier.take(self.source)
+        if count is None:
+            return False
+        if count == 0:
+            self.ended = True
+            self.target.shutdown(socket.SHUT_WR)
+            return True
+        self.push()
+        return True
+
+    def push(self) -> bool:
+        if not self.carrier.holds:
+            return False
+        count = self.carrier.give(self.target)
+        self.carried += count
+        return count > 0
+
+
+class _Wire:
+    """One lane: two directions between two sockets."""
+
+    def __init__(self, there: _Direction, back: _Direction, ended: Ended, now: float) -> None:
+        self.directions = (there, back)
+        self.ended = ended
+        self.began = self.moved = now
+        self.watched: dict[socket.socket, int] = {}
+
+    @property
+    def done(self) -> bool:
+        return all(direction.ended for direction in self.directions)
+
+    def wants(self) -> list[tuple[socket.socket, int]]:
+        """For each socket, the selector's events under which something can move."""
+        there, back = self.directions
+        return [
+            (
+                out.source,
+                (_READ if not out.ended and not out.carrier.holds else 0)
+                | (_WRITE if home.carrier.holds else 0),
+            )
+            for out, home in ((there, back), (back, there))
+        ]
