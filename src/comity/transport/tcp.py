@@ -1,0 +1,109 @@
+"""TCP connections: opened with a deadline, and set so that small frames leave at once and dead peers show.
+
+It returns plain non-blocking sockets and knows nothing of TLS. Addresses are ``host:port`` as
+``identity.authority`` writes them; which of them may be dialled at all is decided in
+``protocol.candidates`` (SECURITY.md rule 9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+from comity.errors import InvalidInput, PeerUnreachable
+from comity.identity.authority import format_authority, normalise_host
+
+_BACKLOG = 128
+#: Seconds of silence before the first probe, seconds between probes, unanswered probes that end the
+#: connection.
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+async def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
+    """A connected, non-blocking socket to the first of the host's addresses that answers.
+
+    ``timeout`` bounds the whole, name lookup included. Raises PeerUnreachable, whose message names the
+    address and the cause.
+    """
+    name = format_authority(host, port)
+    loop = asyncio.get_running_loop()
+    failure = "no address"
+    try:
+        async with asyncio.timeout(timeout) as deadline:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for left, (family, _, _, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+                share = ((deadline.when() or 0.0) - loop.time()) / left
+                try:
+                    return await _connect(family, address, share)
+                except (OSError, TimeoutError) as error:
+                    failure = _cause(error)
+    except (OSError, TimeoutError) as error:
+        failure = _cause(error)
+    raise PeerUnreachable(f"{name}: {failure}")
+
+
+async def _connect(family: int, address: tuple[Any, ...], timeout: float) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        tune(sock)
+    except BaseException:  # cancelled as well: nobody else knows the socket yet
+        sock.close()
+        raise
+    return sock
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A non-blocking listener; port 0 chooses one. InvalidInput where the address can't be listened on."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot listen on {format_authority(host, port)}: {_cause(error)}",
+            hint="choose another HOST:PORT for --listen",
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT`` where the port may be 0; else InvalidInput."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise InvalidInput(
+            f"no port in {text!r}", hint="write --listen HOST:PORT, an IPv6 address in brackets"
+        )
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    return normalise_host(host), int(port)
+
+
+def tune(sock: socket.socket) -> None:
+    """What every connected socket gets, dialled or accepted."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        if hasattr(socket, option):  # macOS names the first one otherwise, and does without
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def remote_of(sock: socket.socket) -> str:
+    """``ip:port`` at the other end; empty where the connection is gone already."""
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        return ""
+    return format_authority(host, port)
+
+
+def _cause(error: OSError | TimeoutError) -> str:
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "no answer in time"
+    if error.errno is not None and error.errno > 0:  # asyncio's own text repeats the address
+        return os.strerror(error.errno).lower()
+    return (error.strerror or str(error) or type(error).__name__).lower()

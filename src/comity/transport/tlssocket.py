@@ -1,0 +1,180 @@
+"""A TLS connection on a socket's descriptor, driven by the event loop or by one thread, never by both.
+
+The same OpenSSL object serves both faces: in the loop it runs non-blocking and ``Readiness`` waits; a lane's
+thread switches the descriptor to blocking, with the kernel's own timeouts. OpenSSL's objects are not made for
+two threads, so ``entered`` marks the calls of a thread, and whoever leaves last closes the descriptor:
+closing it under a thread would hand its number to the next connection.
+
+It knows no frames and no peers (``channel`` does). Every end of a connection becomes LinkLost here, with
+what was seen of it: only close_notify is an end that the peer meant (SECURITY.md rule 11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import ParamSpec, TypeVar
+
+from OpenSSL import SSL
+
+from comity import limits
+from comity.errors import LinkLost
+from comity.transport.readiness import Readiness
+from comity.transport.tls import RECORD_BYTES
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ENDED_HERE = "this side ended the link"
+
+
+class TlsSocket:
+    """Owns ``sock``. Methods are for the loop's thread unless they say otherwise."""
+
+    def __init__(self, sock: socket.socket, make: Callable[[socket.socket], SSL.Connection]) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.connection = make(sock)
+        self.readiness = Readiness(sock)
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._ended = False
+        self._blocking = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether this side ended it."""
+        return self._ended
+
+    async def drive(
+        self, stall: float | None, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Repeat one OpenSSL call until it goes through; LinkLost, also after ``stall`` idle seconds."""
+        while True:
+            self._check()
+            try:
+                return operation(*args, **kwargs)
+            except SSL.WantReadError:
+                await self.readiness.wait(write=False, timeout=stall)
+            except SSL.WantWriteError:
+                await self.readiness.wait(write=True, timeout=stall)
+            except SSL.Error as error:
+                raise LinkLost(cause(error)) from error
+
+    async def write(self, data: bytes, stall: float | None) -> None:
+        """All of ``data``; a failure in between leaves the connection unusable."""
+        view = memoryview(data)
+        while view:
+            view = view[await self.drive(stall, self.connection.send, view[:RECORD_BYTES]) :]
+
+    async def close(self, timeout: float) -> None:
+        """Send close_notify, wait at most ``timeout`` seconds for the peer to go too, and end. Never
+        raises.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self.drive(None, self.connection.shutdown)
+                self.sock.shutdown(socket.SHUT_WR)
+                # Closing over unread bytes would reset the connection, and what we said would be lost
+                # with it.
+                left = limits.CLOSE_DRAIN_BYTES
+                while left > 0 and (thrown := len(await self._receive_raw())):
+                    left -= thrown
+        except (TimeoutError, LinkLost, OSError):
+            pass  # whichever way it ends, it ends here
+        finally:
+            self.abort()
+
+    def block(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same in a thread that has ``entered``: LinkLost once the kernel's timeout passed."""
+        started = time.monotonic()
+        while True:
+            try:
+                return operation(*args, **kwargs)
+            except (SSL.WantReadError, SSL.WantWriteError):
+                self._check()
+                # A signal that this thread caught ends the wait early, and is no reason to give up.
+                if time.monotonic() - started > self._timeout * 0.9:
+                    raise LinkLost(f"nothing moved for {self._timeout:g} seconds") from None
+            except SSL.Error as error:
+                raise LinkLost(ENDED_HERE if self._ended else cause(error)) from error
+
+    def to_thread(self, timeout: float) -> None:
+        """Make the descriptor blocking: each wait of the kernel's lasts ``timeout`` seconds at most."""
+        self._check()
+        self._timeout = timeout
+        self._blocking = True
+        self.sock.setblocking(True)
+        span = struct.pack("@ll", int(timeout), int(timeout % 1 * 1_000_000))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+
+    def to_loop(self) -> None:
+        """Back to the event loop; the thread has left for good."""
+        self._check()
+        self.sock.setblocking(False)
+        self._blocking = False
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Any thread: around its OpenSSL calls. LinkLost where the link has ended."""
+        with self._lock:
+            self._check()
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads -= 1
+                if self._ended and not self._threads:
+                    self.sock.close()
+
+    def abort(self) -> None:
+        """End at once, without close_notify. Any thread while blocking, else the loop's; idempotent."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            if not self._blocking:
+                self.readiness.fail(ENDED_HERE)
+            with suppress(OSError):  # not connected any more: the peer was faster
+                self.sock.shutdown(socket.SHUT_RDWR)
+            if not self._threads:
+                self.sock.close()
+
+    def dismiss(self) -> None:
+        """End an idle link in the loop: close_notify if it can leave at once, then ``abort``."""
+        if not self._ended and not self._blocking:
+            with suppress(SSL.Error):  # the peer went first, or its buffers are full
+                self.connection.shutdown()
+        self.abort()
+
+    async def _receive_raw(self) -> bytes:
+        while True:
+            try:
+                return self.sock.recv(RECORD_BYTES)
+            except BlockingIOError:
+                await self.readiness.wait(write=False, timeout=None)
+
+    def _check(self) -> None:
+        if self._ended:
+            raise LinkLost(ENDED_HERE)
+
+
+def cause(error: SSL.Error) -> str:
+    """What a failure of OpenSSL's says about the connection, for a message."""
+    if isinstance(error, SSL.ZeroReturnError):
+        return "the other side closed the link"
+    if isinstance(error, SSL.SysCallError):
+        number, name = (*error.args, None, None)[:2]
+        if number == -1:
+            return "the connection was cut: it ended without the other side's close"
+        return f"the connection failed: {errno.errorcode.get(number, name) if number else name}"
+    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return f"tls: {', '.join(str(reason) for *_, reason in entries) or 'failed'}"
