@@ -1,0 +1,20 @@
+"""The node's database: which tables it has, and the migrations that bring an older file up to date.
+
+Each store keeps its own SQL; this module only puts it together. Migration 1 is all of it and changes freely
+until the first release; from then on TABLES strings are frozen and every change is one more entry in
+MIGRATIONS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comity.storage import audit, clockmark, sealing, trust
+from comity.storage.database import Database
+
+MIGRATIONS = (audit.TABLES + clockmark.TABLES + sealing.TABLES + trust.TABLES,)
+
+
+def open_node_database(path: Path | str) -> Database:
+    """A node's database at ``path``, created or brought up to date; raises what Database raises."""
+    return Database(path, MIGRATIONS)
