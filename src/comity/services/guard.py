@@ -1,0 +1,103 @@
+"""The one place where an operation is allowed or denied, and where that is put on record.
+
+It asks how the peer stands, lets ``policy.rules`` decide, and writes the decision with its reasons to the
+audit log, allowed or not. A denial stays on record even where the caller's transaction is undone because of
+it. Peers without an agreement could fill the disk by being denied: beyond a rate, their denials are counted
+instead, and the count is in the next one that is recorded. It enforces nothing by itself: each service asks
+before it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from comity import limits
+from comity.clock import Clock
+from comity.errors import Denied
+from comity.identity.keys import PublicKey
+from comity.policy.operation import Decision, Operation, Standing
+from comity.policy.rules import decide
+from comity.services.audit import AuditService
+
+
+class Guard:
+    """``standing`` tells the latest agreement with a peer, or None; it is asked anew for each operation."""
+
+    def __init__(
+        self,
+        standing: Callable[[PublicKey], Standing | None],
+        audit: AuditService,
+        clock: Clock,
+    ) -> None:
+        self._standing = standing
+        self._audit = audit
+        self._clock = clock
+        self._strangers = _Allowance(limits.DENIALS_BURST, limits.DENIALS_PER_SECOND, clock.monotonic())
+
+    def check(self, operation: Operation) -> Decision:
+        """Decide and record; the caller acts on ``allowed``.
+
+        AuditInvalid, DiskFull, StorageUnusable where it can't be recorded: then nothing may happen.
+        """
+        standing = self._standing(operation.peer)
+        decision = decide(operation, standing, self._clock.now())
+        if decision.allowed:
+            self._audit.append("decision", **_fields(operation, standing, decision, 0))
+        elif standing is not None or self._strangers.take(self._clock.monotonic()):
+            unrecorded = self._strangers.settle() if standing is None else 0
+            self._audit.append_for_good("decision", **_fields(operation, standing, decision, unrecorded))
+        return decision
+
+    def require(self, operation: Operation) -> None:
+        """``check``, and Denied with all reasons where it is not allowed."""
+        decision = self.check(operation)
+        if not decision.allowed:
+            raise Denied(f"{operation.kind} ({operation.service}) was denied: {'; '.join(decision.reasons)}")
+
+
+def _fields(
+    operation: Operation, standing: Standing | None, decision: Decision, unrecorded: int
+) -> dict[str, Any]:
+    """What the audit entry says; absent details are left out."""
+    detail = {
+        "service": operation.service,
+        "agreement": operation.agreement if standing is None else standing.agreement,
+        "charter": operation.charter,
+        "name": operation.name,
+        "bytes": operation.bytes,
+        "unrecorded": unrecorded or None,
+    }
+    return {
+        "peer": operation.peer,
+        "operation": operation.kind,
+        "decision": "allow" if decision.allowed else "deny",
+        "reasons": decision.reasons,
+        "digest": operation.digest,
+        **{name: value for name, value in detail.items() if value is not None},
+    }
+
+
+class _Allowance:
+    """A token bucket that counts what it turned away. Times are monotonic seconds."""
+
+    def __init__(self, burst: int, per_second: float, now: float) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._left = float(burst)
+        self._at = now
+        self._turned_away = 0
+
+    def take(self, now: float) -> bool:
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            self._turned_away += 1
+            return False
+        self._left -= 1
+        return True
+
+    def settle(self) -> int:
+        """How many were turned away since the last time; the count begins anew."""
+        count, self._turned_away = self._turned_away, 0
+        return count

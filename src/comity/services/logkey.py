@@ -1,0 +1,60 @@
+"""The identity's certificate of its log key, kept beside the key: whoever gets checkpoints can check both.
+
+Made at the first start, and again once it has ended or the node has joined another rendezvous or network,
+which every statement names (SECURITY.md rules 1 and 2). The key itself is ``storage.logkey``'s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comity import limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import RemoteProtocolError
+from comity.identity.envelope import Envelope
+from comity.protocol.statements import LogKey, open_statement
+from comity.services.notary import Notary
+from comity.storage.logkey import AuditKey
+from comity.storage.private import read_private, write_private
+
+
+def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: Entropy) -> Envelope:
+    """The LogKey statement at ``path`` if it is of this key and in force, else a new one, kept there.
+
+    HomeUnsafe, StorageUnusable, DiskFull.
+    """
+    now = int(clock.now())
+    if path.exists():
+        kept = _kept(path, key, notary, now)
+        if kept is not None:
+            return kept
+    statement = LogKey(
+        rendezvous=str(notary.rendezvous),
+        network=notary.network,
+        issuer=notary.public.hex,
+        nonce=entropy.token(32).hex(),
+        issued=now,
+        expires=now + limits.LOG_KEY_LIFETIME,
+        origin=key.origin,
+        key=key.public.hex(),
+    )
+    envelope = notary.sign(statement)
+    write_private(path, envelope.to_json(), replace=True)
+    return envelope
+
+
+def _kept(path: Path, key: AuditKey, notary: Notary, now: int) -> Envelope | None:
+    try:
+        envelope = Envelope.from_json(read_private(path, limits.STATEMENT_BYTES))
+        statement = open_statement(
+            envelope,
+            LogKey,
+            issuer=notary.public,
+            rendezvous=notary.rendezvous,
+            network=notary.network,
+            now=now,
+        )
+    except RemoteProtocolError:
+        return None
+    return envelope if (statement.origin, statement.key) == (key.origin, key.public.hex()) else None
