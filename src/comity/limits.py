@@ -107,7 +107,7 @@ FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk
 # ── this node ─────────────────────────────────────────────────────────────────────────────────────────
 TRUSTED_PEERS = 10_000
 PENDING_REQUESTS = 200
-PENDING_PER_PEER = 1
+OUTGOING_REQUESTS = 4  # unanswered requests to one peer that are remembered
 OUTBOX_PER_PEER = 100
 API_BODY_BYTES = 64 * KIB
 HANDOFF_FILES = 64

@@ -95,7 +95,7 @@ def verify_agreement(data: bytes, anchors: Mapping[str, Fingerprint]) -> Evidenc
         )
         _check_pair(request, approval, statement_digest(request))
         digest = approval_envelope.digest
-        revocation = _revocation(file.revocation, request, digest) if file.revocation else None
+        revocation = _revocation(file.revocation, request, approval) if file.revocation else None
     except AgreementInvalid:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -136,15 +136,19 @@ def _check_pair(request: HandshakeRequest, approval: Approval, request_digest: s
             raise AgreementInvalid(problem)
 
 
-def _revocation(raw: msgspec.Raw, request: HandshakeRequest, digest: str) -> Revocation:
+def _revocation(raw: msgspec.Raw, request: HandshakeRequest, approval: Approval) -> Revocation:
+    """The revocation, if its signer made it after its own half of the agreement: its sequence tells."""
     envelope = Envelope.from_json(bytes(raw))
     issuer = _issuer(envelope)
-    revocation = open_statement(envelope, Revocation, issuer=issuer, rendezvous=None, network=None, now=None)
-    if {revocation.issuer, revocation.subject} != {request.issuer, request.subject}:
+    said = open_statement(envelope, Revocation, issuer=issuer, rendezvous=None, network=None, now=None)
+    if {said.issuer, said.subject} != {request.issuer, request.subject}:
         raise AgreementInvalid("the revocation is by or for another key")
-    if revocation.agreement != digest:
-        raise AgreementInvalid("the revocation ends another agreement")
-    return revocation
+    if (said.rendezvous, said.network) != (request.rendezvous, request.network):
+        raise AgreementInvalid("the revocation names another rendezvous or network")
+    half = request if said.issuer == request.issuer else approval
+    if said.sequence <= half.sequence:
+        raise AgreementInvalid("the revocation is older than the agreement")
+    return said
 
 
 def _anchor(parties: Mapping[str, PublicKey], anchors: Mapping[str, Fingerprint]) -> frozenset[str]:

@@ -6,24 +6,30 @@ opened, found fresh, addressed to us and not seen before (``…Arrived``); the c
 that need the relationship. What cannot be accepted raises ``TrustRefused``, and the relationship stays as it
 was.
 
-    outgoing   none ──RequestIssued──► open ──ApprovalArrived/RejectionArrived──► none
-    incoming   none ──RequestArrived─► open ──ApprovalIssued/RejectionIssued────► none
-    agreement  none/ended ──Approval…──► active ──Revocation…──► ended (for that agreement, for ever)
+    outgoing   ──RequestIssued──► open ──ApprovalArrived, RejectionArrived, RevocationIssued──► gone
+    incoming   ──RequestArrived─► open ──ApprovalIssued, RejectionIssued, Revocation…─────────► gone
+    agreement  none or ended ──Approval…──► active ──Revocation…──► ended (for that agreement, for ever)
+
+Both sides come to the same end whatever crosses on the way, because each peer's statements arrive in order:
+
+- Of two agreements that form at once, both keep the one of greater ``rank``.
+- After a revocation its signer stands under no agreement and honours no approval of what it had asked before;
+  so it ends whatever agreement its signer's half of precedes it, even one that it could not name.
 
 Mutual handshakes (SECURITY.md rule 5): when both sides have asked, with equal charter, the node with the
-larger key approves at once and the other waits, so that exactly one agreement forms. When people on both
-sides approved by hand at the same moment, both prefer the request of the smaller key and remember the other
-as twin.
+larger key approves at once and the other waits, so that one agreement forms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
+from comity import limits
 from comity.errors import RemoteProtocolError
-from comity.protocol.statements import HandshakeRequest, Revocation
+from comity.protocol.statements import Approval, HandshakeRequest, Rejection
 from comity.protocol.trust.events import (
     Agreed,
     ApprovalArrived,
@@ -60,7 +66,7 @@ def handle(rel: Relationship, own: str, event: Event, now: float) -> Outcome:
 
     ``own`` is this node's key in hexadecimal, ``now`` seconds UTC. Raises TrustRefused.
     """
-    return _TRANSITIONS[type(event)](rel, own, event, now)
+    return TRANSITIONS[type(event)](rel, own, event, now)
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────
@@ -77,11 +83,15 @@ def as_outgoing(statement: HandshakeRequest, digest: str, envelope: str) -> Outg
         expires=statement.expires,
         until=statement.until,
         at=statement.issued,
+        sequence=statement.sequence,
     )
 
 
 def _request_issued(rel: Relationship, own: str, event: RequestIssued, now: float) -> Outcome:
-    rel = msgspec.structs.replace(rel, outgoing=event.asked, rejection=None)
+    kept = tuple(asked for asked in rel.outgoing if asked.expires > now)
+    if len(kept) >= limits.OUTGOING_REQUESTS:
+        raise TrustRefused(f"{len(kept)} requests to this peer wait for an answer already")
+    rel = msgspec.structs.replace(rel, outgoing=(*kept, event.asked), rejection=None)
     return rel, _mutual(rel, own, now)
 
 
@@ -101,6 +111,7 @@ def _request_arrived(rel: Relationship, own: str, event: RequestArrived, now: fl
         expires=asked.expires,
         until=asked.until,
         received_at=int(now),
+        sequence=asked.sequence,
         shown=False,
     )
     rel = msgspec.structs.replace(rel, incoming=incoming)
@@ -139,14 +150,16 @@ def _approval_issued(rel: Relationship, own: str, event: ApprovalIssued, now: fl
         allow=said.allow,
         approved_at=said.issued,
         until=said.until,
+        rank=incoming.sequence + said.sequence,
+        their_sequence=incoming.sequence,
     )
     return _agree(msgspec.structs.replace(rel, incoming=None), agreement)
 
 
 def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: float) -> Outcome:
-    ours = rel.outgoing
     said = event.statement
-    if ours is None or said.request != ours.digest or said.request_nonce != ours.nonce:
+    ours = _answered(rel, said)
+    if ours is None:
         raise TrustRefused("the approval answers no request that is open")
     if ours.expires <= now:
         raise TrustRefused("the approval answers a request that has lapsed")
@@ -169,21 +182,11 @@ def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: 
         allow=said.allow,
         approved_at=said.issued,
         until=said.until,
+        rank=ours.sequence + said.sequence,
+        their_sequence=said.sequence,
     )
-    answered = msgspec.structs.replace(rel, outgoing=None, rejection=None)
-    current = rel.agreement
-    crossed = (
-        current is not None
-        and current.ending is None
-        and current.requester == "them"
-        and current.approved_at >= ours.at
-    )
-    if crossed and current is not None and own > rel.peer:
-        kept = msgspec.structs.replace(current, twin=agreement.digest)
-        return msgspec.structs.replace(answered, agreement=kept), ()
-    if crossed and current is not None:
-        agreement = msgspec.structs.replace(agreement, twin=current.digest)
-    if agreement.reason:  # mutual: the approval answers both requests
+    answered = msgspec.structs.replace(rel, outgoing=_after(rel, ours), rejection=None)
+    if said.reason:  # mutual: the approval answers both requests
         answered = msgspec.structs.replace(answered, incoming=None)
     return _agree(answered, agreement)
 
@@ -195,8 +198,12 @@ def replaced_by(old: Agreement, new: Agreement) -> Agreement:
 
 
 def _agree(rel: Relationship, agreement: Agreement) -> Outcome:
-    replaced = rel.agreement if rel.standing == "active" else None
-    return msgspec.structs.replace(rel, agreement=agreement), (Agreed(agreement, replaced),)
+    current = rel.agreement
+    if current is None or current.ending is not None:
+        return msgspec.structs.replace(rel, agreement=agreement), (Agreed(agreement, None),)
+    if (agreement.rank, agreement.digest) < (current.rank, current.digest):
+        return rel, ()
+    return msgspec.structs.replace(rel, agreement=agreement), (Agreed(agreement, current),)
 
 
 # ── rejections and revocations ────────────────────────────────────────────────────────────────────────
@@ -209,38 +216,59 @@ def _rejection_issued(rel: Relationship, own: str, event: RejectionIssued, now: 
 
 
 def _rejection_arrived(rel: Relationship, own: str, event: RejectionArrived, now: float) -> Outcome:
-    ours = rel.outgoing
     said = event.statement
-    if ours is None or said.request != ours.digest or said.request_nonce != ours.nonce:
+    ours = _answered(rel, said)
+    if ours is None:
         raise TrustRefused("the rejection answers no request that is open")
-    return msgspec.structs.replace(rel, outgoing=None, rejection=said.reason), (TurnedDown(said.reason),)
+    left = msgspec.structs.replace(rel, outgoing=_after(rel, ours), rejection=said.reason)
+    return left, (TurnedDown(said.reason),)
 
 
 def _revocation_issued(rel: Relationship, own: str, event: RevocationIssued, now: float) -> Outcome:
     said = event.statement
-    return _end(rel, said, Ending(by="us", at=int(now), reason=said.reason, envelope=event.envelope))
+    agreement = rel.agreement
+    if agreement is None or agreement.ending is not None or said.agreement != agreement.digest:
+        raise TrustRefused("the revocation names no agreement that stands")
+    ended = _ended(agreement, "us", event, now)
+    # What was asked before the end is void with it: a new start needs a new request.
+    return msgspec.structs.replace(rel, agreement=ended, outgoing=(), incoming=None), (Ended(ended),)
 
 
 def _revocation_arrived(rel: Relationship, own: str, event: RevocationArrived, now: float) -> Outcome:
     said = event.statement
-    return _end(rel, said, Ending(by="them", at=int(now), reason=said.reason, envelope=event.envelope))
-
-
-def _end(rel: Relationship, said: Revocation, ending: Ending) -> Outcome:
     agreement = rel.agreement
-    if (
-        agreement is None
-        or agreement.ending is not None
-        or said.agreement not in (agreement.digest, agreement.twin)
-    ):
-        raise TrustRefused("the revocation names no agreement that stands")
-    ended = msgspec.structs.replace(agreement, ending=ending)
-    # What was asked before the end is void with it: a new start needs a new request.
-    rel = msgspec.structs.replace(rel, agreement=ended, outgoing=None, incoming=None)
-    return rel, (Ended(ended),)
+    incoming = rel.incoming
+    void = incoming is not None and incoming.sequence < said.sequence
+    left = msgspec.structs.replace(rel, incoming=None) if void else rel
+    if agreement is not None and agreement.ending is None and agreement.their_sequence < said.sequence:
+        ended = _ended(agreement, "them", event, now)
+        return msgspec.structs.replace(left, agreement=ended), (Ended(ended),)
+    if not void:
+        raise TrustRefused("the revocation ends no agreement that stands")
+    return left, ()
 
 
-_TRANSITIONS: dict[type, Callable[..., Outcome]] = {
+def _ended(
+    agreement: Agreement, by: Literal["us", "them"], event: RevocationIssued | RevocationArrived, now: float
+) -> Agreement:
+    ending = Ending(by=by, at=int(now), reason=event.statement.reason, envelope=event.envelope)
+    return msgspec.structs.replace(agreement, ending=ending)
+
+
+def _answered(rel: Relationship, said: Approval | Rejection) -> Outgoing | None:
+    """The open request of ours that an answer quotes by digest and nonce."""
+    for asked in rel.outgoing:
+        if said.request == asked.digest and said.request_nonce == asked.nonce:
+            return asked
+    return None
+
+
+def _after(rel: Relationship, answered: Outgoing) -> tuple[Outgoing, ...]:
+    """Our requests that are newer than the answered one: older ones were overtaken by it at the peer's."""
+    return rel.outgoing[rel.outgoing.index(answered) + 1 :]
+
+
+TRANSITIONS: dict[type, Callable[..., Outcome]] = {
     RequestIssued: _request_issued,
     RequestArrived: _request_arrived,
     ApprovalIssued: _approval_issued,

@@ -12,7 +12,7 @@ import msgspec
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """The request that we made and that is not answered yet. Times are seconds UTC."""
+    """A request that we made and that is not answered yet. Times are seconds UTC."""
 
     digest: str
     nonce: str
@@ -22,6 +22,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
     until: int
     at: int
+    sequence: int
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
     until: int
     received_at: int
+    sequence: int
     shown: bool
 
 
@@ -53,8 +55,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """A handshake and the approval that quotes its digest.
 
-    ``digest`` is the approval's. ``requester`` tells whose request it was. ``twin`` is the digest of the
-    other agreement that formed when both sides approved each other's request at once: it stands for this one.
+    ``digest`` is the approval's. ``requester`` tells whose request it was. ``rank`` is the sum of both
+    statements' sequences, the same number on both sides: of two agreements that formed at once, both prefer
+    the greater. ``their_sequence`` is that of the peer's half: only what the peer signed after it can end the
+    agreement.
     """
 
     digest: str
@@ -71,14 +75,16 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...]
     approved_at: int
     until: int
-    twin: str | None = None
+    rank: int
+    their_sequence: int
     ending: Ending | None = None
 
 
 class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     """One peer key. ``pinned``: a card or a fingerprint named it (SECURITY.md rule 5).
 
-    ``rejection`` holds the reason of the last request of ours that was turned down.
+    ``outgoing`` holds our unanswered requests, the newest last: an approval may still be on its way to an
+    older one. ``rejection`` holds the reason of the last request of ours that was turned down.
     """
 
     peer: str
@@ -86,7 +92,7 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     local_id: str
     pinned: bool = False
-    outgoing: Outgoing | None = None
+    outgoing: tuple[Outgoing, ...] = ()
     incoming: Incoming | None = None
     agreement: Agreement | None = None
     rejection: str | None = None
@@ -100,10 +106,11 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def open_outgoing(self) -> Outgoing | None:
-        """Our request, unless an agreement that was approved since has answered it (a crossed handshake)."""
-        asked, agreed = self.outgoing, self.agreement
+        """Our newest request, unless an agreement that was approved since has answered it (a crossed
+        handshake).
+        """
+        asked = self.outgoing[-1] if self.outgoing else None
+        agreed = self.agreement
         if asked is None or agreed is None or agreed.requester == "us":
             return asked
-        if agreed.approved_at >= asked.at:
-            return None
-        return asked
+        return asked if agreed.approved_at < asked.at else None

@@ -97,7 +97,7 @@ class Asking:
         if agreed is None or agreed.ending is not None:
             return None
         answered = agreed.request_digest == asked.digest
-        crossed = rel.outgoing is not None and rel.open_outgoing is None
+        crossed = asked in rel.outgoing and rel.open_outgoing is None
         return views.handshake(rel, asked, "approved", delivered=True) if answered or crossed else None
 
 

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-from comity.services.audit import AuditService
 
 from comity import limits
 from comity.clock import Clock
@@ -23,6 +22,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.statements import Approval, PairStatement
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Agreement, Incoming, Relationship
+from comity.services.audit import AuditService
 from comity.services.notary import Notary
 from comity.services.trust import views
 from comity.services.trust.delivery import Sessions
