@@ -171,7 +171,7 @@ def test_an_approval_that_comes_after_the_request_lapsed_is_refused() -> None:
 
 
 def test_a_revocation_ends_what_its_signer_had_not_heard_of_yet() -> None:
-    """They asked for a renewal, we approved it, and they revoked the old agreement before that reached them."""
+    """They asked for a renewal, we approved, and they revoked the old one before that reached them."""
     first, second = request(THEIRS, OURS), request(THEIRS, OURS, nonce="66" * 32, sequence=2)
     rel = blank()
     for number, theirs in enumerate((first, second), start=1):

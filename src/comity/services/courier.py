@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from comity.services.audit import AuditService
-
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, IdentityMismatch, InvalidInput, RemoteProtocolError, UnknownPeer
+from comity.errors import (
+    ComityError,
+    Denied,
+    IdentityMismatch,
+    InvalidInput,
+    RemoteProtocolError,
+    UnknownPeer,
+)
 from comity.identity.address import Address
 from comity.identity.envelope import Envelope
 from comity.identity.hostname import normalise_hostname
@@ -24,6 +29,7 @@ from comity.identity.keys import PublicKey
 from comity.identity.sealing import SealContext, SealingPrivateKey, UnsealError, open_sealed, seal
 from comity.protocol.registry import Mail, Record
 from comity.protocol.statements import SealingKey, Statement, open_statement, payload_type
+from comity.services.audit import AuditService
 from comity.services.notary import AlreadySeen, Notary
 from comity.storage.trust import PeerSealingKey, TrustStore
 from comity.transport.interface import Rendezvous
@@ -95,7 +101,7 @@ class Courier:
             await handler(sender, envelope)
         except AlreadySeen:
             pass
-        except (RemoteProtocolError, IdentityMismatch, UnknownPeer) as error:
+        except (RemoteProtocolError, IdentityMismatch, UnknownPeer, Denied) as error:
             self._audit.append(
                 "mail.refused", peer=sender, reasons=(error.code, error.message), message=mail.message_id
             )

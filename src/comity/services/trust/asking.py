@@ -7,6 +7,7 @@ import asyncio
 from comity import control, limits
 from comity.errors import HandshakeRejected, InvalidInput, TimedOut
 from comity.identity.keys import PublicKey
+from comity.policy.operation import Operation
 from comity.protocol.statements import HandshakeRequest
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Outgoing, Relationship
@@ -47,6 +48,7 @@ class Asking:
         with ledger.db.transaction():
             rel = ledger.relationship(found)
             self._peers.check_name_free(rel)
+            ledger.guard.require(Operation(kind="handshake", peer=found.key, service="handshake"))
             statement = ledger.notary.make(
                 HandshakeRequest,
                 found.key,

@@ -23,6 +23,7 @@ from comity.protocol.statements import Approval, PairStatement
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Agreement, Incoming, Relationship
 from comity.services.audit import AuditService
+from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust import views
 from comity.services.trust.delivery import Sessions
@@ -52,6 +53,7 @@ class Ledger:
         notary: Notary,
         peers: PeerBook,
         sessions: Sessions,
+        guard: Guard,
         audit: AuditService,
         clock: Clock,
         entropy: Entropy,
@@ -61,6 +63,7 @@ class Ledger:
         self.db = db
         self.store = store
         self.notary = notary
+        self.guard = guard
         self.audit = audit
         self.clock = clock
         self.claims = claims

@@ -5,10 +5,10 @@ desks.
 from __future__ import annotations
 
 from comity import limits
-from comity.errors import Denied
+from comity.errors import ComityError
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
-from comity.policy.operation import Standing
+from comity.policy.operation import Operation, Standing
 from comity.protocol.statements import (
     Approval,
     HandshakeRequest,
@@ -27,6 +27,13 @@ from comity.services.trust.ending import Ending
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import KnownPeer, PeerBook
 from comity.transport.interface import Rendezvous
+
+
+class TooManyPending(ComityError):
+    """No room for another request: its mail stays in the mailbox until some are answered."""
+
+    code = "too_many_pending"
+    exit_status = 65
 
 
 class TrustService:
@@ -106,6 +113,7 @@ class TrustService:
         if kind is HandshakeRequest:
             rel = self._ledger.relationship(await self._peers.claimed(sender))
             self._check_room(rel)
+            self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
         if rel is None:
             raise machine.TrustRefused(f"a {kind.TYPE} came from a key that this node has never dealt with")
         with self._ledger.db.transaction():
@@ -119,7 +127,7 @@ class TrustService:
     def _check_room(self, rel: Relationship) -> None:
         others = [other for other in self._ledger.store.all() if other.incoming and other.peer != rel.peer]
         if len(others) >= limits.PENDING_REQUESTS:
-            raise Denied(
+            raise TooManyPending(
                 f"{len(others)} handshakes wait here already", hint="run comity pending and answer some"
             )
 
