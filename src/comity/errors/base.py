@@ -8,7 +8,7 @@ from typing import ClassVar
 class ComityError(Exception):
     """Root of everything that Comity raises on purpose."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
     exit_status: ClassVar[int] = 1
     default_hint: ClassVar[str] = ""
 
@@ -34,8 +34,10 @@ def all_errors() -> list[type[ComityError]]:
 
 
 def from_code(code: str, message: str, hint: str) -> ComityError:
-    """The error that another process of ours reported, as the class that it was there."""
+    """The error that another process of ours reported, as the class that it was there, or with its code."""
     for cls in all_errors():
         if cls.code == code:
             return cls(message, hint=hint)
-    return ComityError(message, hint=hint)
+    error = ComityError(message, hint=hint)
+    error.code = code
+    return error
