@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,9 +17,16 @@ from comity.storage.runtime import Runtime, runtime_of
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
+def short() -> Iterator[Path]:
+    """A folder with a short path, since sockets lie in it."""
+    with TemporaryDirectory(prefix="c", dir="/tmp") as folder:
+        yield Path(os.path.realpath(folder))
+
+
+@pytest.fixture
+def shared(short: Path) -> Path:
     """A stand-in for /tmp."""
-    folder = tmp_path / "tmp"
+    folder = short / "t"
     folder.mkdir()
     folder.chmod(0o1777)
     return folder
@@ -45,8 +54,8 @@ def test_named_after_the_home(home: Home, shared: Path) -> None:
     assert runtime_of(home, {}).path.is_relative_to("/tmp")
 
 
-def test_session_folder_is_preferred(home: Home, shared: Path, tmp_path: Path) -> None:
-    run = private(tmp_path / "run")
+def test_session_folder_is_preferred(home: Home, shared: Path, short: Path) -> None:
+    run = private(short / "run")
     runtime = runtime_of(home, {"XDG_RUNTIME_DIR": str(run)}, shared)
     assert runtime.path.parent == run / "comity"
     assert not (run / "comity").exists(), "only create() makes folders"
@@ -60,8 +69,8 @@ def test_unusable_session_folder_is_passed_over(home: Home, shared: Path, named:
     assert runtime_of(home, {"XDG_RUNTIME_DIR": named}, shared) == in_shared(home, shared)
 
 
-def test_session_folder_of_others_is_passed_over(home: Home, shared: Path, tmp_path: Path) -> None:
-    run = private(tmp_path / "run")
+def test_session_folder_of_others_is_passed_over(home: Home, shared: Path, short: Path) -> None:
+    run = private(short / "run")
     run.chmod(0o755)
     assert runtime_of(home, {"XDG_RUNTIME_DIR": str(run)}, shared) == in_shared(home, shared)
 

@@ -87,7 +87,7 @@ class AuditStore:
     def entries(self, after: int = -1, containing: bytes = b"") -> Iterator[StoredEntry]:
         """Entries with a greater index in order, only those whose body contains some bytes; streamed."""
         rows = self._db.execute(
-            f"SELECT {_ENTRY} FROM audit_entry "  # noqa: S608  a constant
+            f"SELECT {_ENTRY} FROM audit_entry "  # noqa: S608  only constants of ours
             "WHERE idx > ? AND (? = x'' OR instr(CAST(body AS BLOB), ?)) ORDER BY idx",
             (after, containing, containing),
         )
@@ -124,7 +124,7 @@ class AuditStore:
 
     def _checkpoints(self, limit: str) -> Iterator[tuple[int, bytes]]:
         rows = self._db.execute(
-            f"SELECT size, COALESCE(CAST(note AS BLOB), x'') FROM audit_checkpoint "  # noqa: S608  a constant
+            f"SELECT size, COALESCE(CAST(note AS BLOB), x'') FROM audit_checkpoint "  # noqa: S608  only constants of ours
             f"ORDER BY size DESC {limit}"
         ).fetchall()
         return ((size, note) for size, note in rows)
