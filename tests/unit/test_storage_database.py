@@ -275,6 +275,15 @@ def test_migrations_are_applied_once_and_in_order(folder: Path) -> None:
             assert db.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
+def test_opening_an_up_to_date_file_writes_nothing(folder: Path) -> None:
+    """On a full disk, what is there can still be looked at."""
+    Database(folder / "node.db", NOTES).close()
+    before = (folder / "node.db").stat().st_mtime_ns
+    with Database(folder / "node.db", NOTES) as db:
+        assert notes(db) == []
+    assert (folder / "node.db").stat().st_mtime_ns == before
+
+
 def test_failed_migration_leaves_the_database_as_it_was(folder: Path) -> None:
     Database(folder / "node.db", NOTES).close()
     with pytest.raises(sqlite3.OperationalError):

@@ -166,16 +166,22 @@ class Database:
             self._run("PRAGMA journal_mode=" + ("WAL" if is_local(Path(self.path)) else "DELETE"))
 
     def _migrate(self, migrations: Sequence[str]) -> None:
+        version = self._version()
+        if version > len(migrations):
+            raise NewerDatabase(
+                f"{self.path} has schema version {version}, this program knows {len(migrations)} at most"
+            )
+        if version == len(migrations):
+            return  # without a write, so that a full disk can still be looked at
         with self.transaction():
-            (version,) = self.execute("PRAGMA user_version").fetchone()
-            if version > len(migrations):
-                raise NewerDatabase(
-                    f"{self.path} has schema version {version}, this program knows {len(migrations)} at most"
-                )
-            for script in migrations[version:]:
+            for script in migrations[self._version() :]:
                 for statement in _statements(script):
                     self._run(statement)
             self._run(f"PRAGMA user_version={len(migrations)}")
+
+    def _version(self) -> int:
+        (version,) = self.execute("PRAGMA user_version").fetchone()
+        return int(version)
 
     def _undo(self, level: int, commits: int, rollbacks: int) -> None:
         self._level = level
