@@ -17,6 +17,13 @@ from comity.transport.tls import Credentials
 QUICK = Bounds(connect=5, handshake=5, hello=5, link_idle=5, stall=5, close=1, relay_ready=5)
 
 
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  the code under test has no event for it
+            await asyncio.sleep(0.01)
+
+
 def credentials(clock: Clock | None = None) -> Credentials:
     return Credentials(Identity.generate(), clock or SystemClock())
 
@@ -88,3 +95,24 @@ class Cutter:
         while data := await loop.sock_recv(source, 65536):
             if not self.silent.is_set():
                 await loop.sock_sendall(target, data)
+
+
+@asynccontextmanager
+async def proxy(port: int) -> AsyncIterator[tuple[str, Cutter]]:
+    """Where to dial instead of ``port`` of this machine, and what cuts the one connection that comes."""
+    loop, cutter = asyncio.get_running_loop(), Cutter()
+
+    async def carry(listener: socket.socket) -> None:
+        outer, _ = await loop.sock_accept(listener)
+        inner = socket.socket()
+        inner.setblocking(False)
+        await loop.sock_connect(inner, ("127.0.0.1", port))
+        await cutter(outer, inner)
+
+    with listening() as listener:
+        carrying = asyncio.create_task(carry(listener))
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}", cutter
+        finally:
+            carrying.cancel()
+            await asyncio.wait([carrying])

@@ -22,6 +22,7 @@ from comity.transport.bounds import Bounds
 from comity.transport.interface import Buffer
 from comity.transport.introduction import answer, call
 from comity.transport.landing import Landing
+from comity.transport.tally import size_of
 from comity.transport.tcp import remote_of
 from comity.transport.tls import RECORD_BYTES, Credentials
 from comity.transport.tlssocket import TlsSocket
@@ -90,7 +91,7 @@ class SecureChannel:
 
         Frames of several tasks don't mix. Cancelling a frame that has begun ends the link.
         """
-        frame = b"".join((header(kind, sum(map(_size, parts))), *parts))
+        frame = b"".join((header(kind, sum(map(size_of, parts))), *parts))
         if not self._waited_to_write:
             await asyncio.sleep(0)  # a peer that reads fast must not keep other tasks from running
         async with self._writing:
@@ -155,7 +156,7 @@ class SecureChannel:
 
     def write_frame_blocking(self, kind: Kind, *parts: Buffer) -> None:
         """One frame from a thread, large parts uncopied. LinkLost."""
-        head = header(kind, sum(map(_size, parts)))
+        head = header(kind, sum(map(size_of, parts)))
         with self._socket.entered():
             for piece in _pieces(head, parts):
                 sent = 0
@@ -222,7 +223,7 @@ def _pieces(head: bytes, parts: tuple[Buffer, ...]) -> list[memoryview]:
     """The frame in few writes: the header and the small parts after it share a record."""
     pieces: list[memoryview] = []
     for part in parts:
-        if len(head) + _size(part) <= RECORD_BYTES:
+        if len(head) + size_of(part) <= RECORD_BYTES:
             head += bytes(part)
             continue
         if head:
@@ -230,7 +231,3 @@ def _pieces(head: bytes, parts: tuple[Buffer, ...]) -> list[memoryview]:
         pieces.append(memoryview(part).cast("B"))
         head = b""
     return [*pieces, memoryview(head)] if head else pieces
-
-
-def _size(part: Buffer) -> int:
-    return part.nbytes if isinstance(part, memoryview) else len(part)

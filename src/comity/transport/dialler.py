@@ -1,0 +1,139 @@
+"""Dialling: a pooled link where there is one, else the race; then hello and welcome (docs: protocol,
+"Hello").
+
+It returns a stream or says why there is none. Whoever dials is the TLS client, on every path. It does not
+decide whether a peer may be dialled: the service that asks has done so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from comity import limits
+from comity.errors import LinkLost, PeerUnreachable, RemoteProtocolError, TimedOut
+from comity.identity.keys import PublicKey
+from comity.identity.text import printable
+from comity.protocol.framing import Kind
+from comity.protocol.hello import (
+    OLDEST_VERSION,
+    VERSION,
+    Hello,
+    Refused,
+    Welcome,
+    encode_message,
+    parse_refused,
+    parse_welcome,
+    refusal_error,
+)
+from comity.transport.bounds import Bounds
+from comity.transport.links import Link, Links
+from comity.transport.paths import PathFinder
+from comity.transport.pool import Pool
+from comity.transport.race import Race
+from comity.transport.stream import LinkStream
+from comity.transport.tls import Credentials
+
+
+class Dialler:
+    """``finders`` in the order in which their paths are preferred."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        instance: str,
+        links: Links,
+        finders: Sequence[PathFinder],
+        bounds: Bounds,
+    ) -> None:
+        self._credentials = credentials
+        self._instance = instance
+        self._links = links
+        self._finders = finders
+        self._bounds = bounds
+        self._pool = Pool(links, bounds)
+        self._races: dict[PublicKey, dict[Race, int]] = {}  # each with the port that is dialled
+        self._closed = False
+
+    async def dial(
+        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+    ) -> LinkStream:
+        """A welcomed stream; the errors of ``interface.Network.dial``."""
+        if self._closed:
+            raise PeerUnreachable("this node is stopping")
+        hello = Hello(
+            oldest=OLDEST_VERSION,
+            newest=VERSION,
+            port=port,
+            instance=self._instance,
+            agreement=agreement,
+            purpose=purpose,
+        )
+        race = Race(self._credentials, peer, self._links, self._bounds)
+        self._races.setdefault(peer, {})[race] = port
+        try:
+            async with race:
+                while (pooled := self._pool.take(peer)) is not None:
+                    try:
+                        return await self._open(pooled, hello)
+                    except LinkLost:
+                        pass  # it had ended, and nobody knew yet
+                    except TimedOut:
+                        self._pool.clear(peer)  # the others took the same way
+                race.start([finder.attempts(peer) for finder in self._finders])
+                while (link := await race.next()) is not None:
+                    try:
+                        return await self._open(link, hello)
+                    except (LinkLost, TimedOut) as error:
+                        race.failed(link, error)
+                raise race.error()
+        finally:
+            del self._races[peer][race]
+            if not self._races[peer]:
+                del self._races[peer]
+
+    def drop(self, peer: PublicKey, spare: int | None = None) -> None:
+        """The links with this peer have been ended: those that are being dialled shall not follow."""
+        self._pool.forget(peer)
+        for race, port in self._races.get(peer, {}).items():
+            if spare is None or port != spare:
+                race.abandon()
+
+    def close(self) -> None:
+        """Let the idle links go, and no dial succeed any more."""
+        self._closed = True
+        self._pool.close()
+        for peer in list(self._races):
+            self.drop(peer)
+
+    async def _open(self, link: Link, hello: Hello) -> LinkStream:
+        link.port = hello.port
+        try:
+            welcome = await self._greet(link, hello)
+        except BaseException:
+            self._links.discard(link)
+            link.channel.dismiss()
+            raise
+
+        def released(reusable: bool) -> None:
+            link.port = None
+            if reusable:
+                self._pool.put(link)
+            else:
+                self._links.discard(link)
+
+        return LinkStream(link, hello, welcome.instance, self._bounds, released)
+
+    async def _greet(self, link: Link, hello: Hello) -> Welcome:
+        try:
+            async with asyncio.timeout(self._bounds.hello):
+                await link.channel.write_frame(Kind.HELLO, encode_message(hello))
+                kind, body = await link.channel.read_frame(limits.HELLO_BYTES)
+        except TimeoutError:
+            raise TimedOut(f"no answer to the hello within {self._bounds.hello:g} seconds") from None
+        if kind is Kind.REFUSED:
+            refused = parse_refused(body)
+            raise refusal_error(Refused(code=refused.code, reason=printable(refused.reason)))
+        if kind is not Kind.WELCOME:
+            raise RemoteProtocolError(f"the peer answered the hello with a {kind.name.lower()} frame")
+        return parse_welcome(body)
