@@ -31,7 +31,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     format: str
     request: msgspec.Raw
     approval: msgspec.Raw
-    revocation: msgspec.Raw | None
+    revocation: msgspec.Raw  # an envelope, or null
 
 
 class _Issuer(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ def verify_agreement(data: bytes, anchors: Mapping[str, Fingerprint]) -> Evidenc
         )
         _check_pair(request, approval, statement_digest(request))
         digest = approval_envelope.digest
-        revocation = _revocation(file.revocation, request, approval) if file.revocation else None
+        revocation = _revocation(bytes(file.revocation), request, approval)
     except AgreementInvalid:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -136,9 +136,11 @@ def _check_pair(request: HandshakeRequest, approval: Approval, request_digest: s
             raise AgreementInvalid(problem)
 
 
-def _revocation(raw: msgspec.Raw, request: HandshakeRequest, approval: Approval) -> Revocation:
+def _revocation(raw: bytes, request: HandshakeRequest, approval: Approval) -> Revocation | None:
     """The revocation, if its signer made it after its own half of the agreement: its sequence tells."""
-    envelope = Envelope.from_json(bytes(raw))
+    if raw == b"null":
+        return None
+    envelope = Envelope.from_json(raw)
     issuer = _issuer(envelope)
     said = open_statement(envelope, Revocation, issuer=issuer, rendezvous=None, network=None, now=None)
     if {said.issuer, said.subject} != {request.issuer, request.subject}:
