@@ -27,7 +27,7 @@ from comity.control import (
 from comity.demo.checks import Checks
 from comity.demo.console import Console
 from comity.demo.failure import DemoFailed
-from comity.demo.narrator import Narrator, abridged
+from comity.demo.narrator import Narrator, abridged, shortened
 from comity.demo.stage import Hospital, Stage
 
 JUSTIFICATION = "Federated breast cancer study, IRB #2026-0142: model weights only, no patient data"
@@ -80,7 +80,7 @@ def start_rendezvous(stage: Stage, narrator: Narrator) -> str:
     rendezvous = stage.rendezvous()
     narrator.command("rendezvous", abridged(["comity", *rendezvous.command]))
     url = rendezvous.join_url()
-    narrator.result(f"join URL {abridged([url])}")
+    narrator.result(f"join URL {shortened(url)}")
     return url
 
 

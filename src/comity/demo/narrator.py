@@ -55,7 +55,12 @@ class Narrator:
 
 def abridged(command: Sequence[str]) -> str:
     """A command line for reading: quoted as a shell needs it, keys and digests cut to their ends."""
-    return _DIGITS.sub(lambda match: short(match[0]), shlex.join(command).replace("'\"'\"'", "’"))
+    return shortened(shlex.join(command).replace("'\"'\"'", "’"))
+
+
+def shortened(text: str) -> str:
+    """The text with keys and digests cut to their ends."""
+    return _DIGITS.sub(lambda match: short(match[0]), text)
 
 
 def short(digits: str) -> str:
