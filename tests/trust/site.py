@@ -27,7 +27,9 @@ from tests.trust.office import Office
 
 
 class NotedSessions:
-    """Sessions that exist for whoever was made trusted; ``tell`` is delivered where ``wire`` leads somewhere."""
+    """Sessions that exist for whoever was made trusted; ``tell`` is delivered where ``wire`` leads
+    somewhere.
+    """
 
     def __init__(self) -> None:
         self.trusted: list[PublicKey] = []

@@ -272,7 +272,7 @@ async def test_a_changed_byte_anywhere_in_the_export_is_found(lab_a: Site, lab_b
             changed = json.loads(exported.content)
             text = changed[part][field]
             changed[part][field] = text[:20] + ("A" if text[20] != "A" else "B") + text[21:]
-            with pytest.raises(Exception, match="agreement|statement|issuer|payload"):
+            with pytest.raises(Exception, match=r"agreement|statement|issuer|payload"):
                 verify_agreement(json.dumps(changed).encode(), {})
     content["request"], content["approval"] = content["approval"], content["request"]
     with pytest.raises(Exception, match="payload"):
