@@ -1,0 +1,61 @@
+"""What the rendezvous pushes, handed to the listener one at a time and in order, through a bounded queue.
+
+A listener may be slow, and it asks the rendezvous for things itself while it handles a push, so nothing here
+ever keeps the connection from being read: what doesn't fit is left out. Of that, kept mail comes again at the
+next connection, so ``hand_out`` ends this one once the queue was worked off. A listener's failure is logged,
+and the next push is handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NoReturn
+
+from comity import limits
+from comity.errors import RendezvousUnreachable
+from comity.protocol.registry import Mail, Registered, RelayOffer
+from comity.transport.interface import RendezvousListener
+
+log = logging.getLogger("comity.transport")
+
+Push = Registered | Mail | RelayOffer
+
+
+class Pushes:
+    """The pushes of one connection."""
+
+    def __init__(self, listener: RendezvousListener) -> None:
+        self._listener = listener
+        self._queue: asyncio.Queue[Push] = asyncio.Queue(limits.RENDEZVOUS_PUSHES)
+        self._missed = False
+
+    def put(self, push: Push) -> None:
+        """Take what was pushed, or leave it out where ``limits.RENDEZVOUS_PUSHES`` wait already."""
+        try:
+            self._queue.put_nowait(push)
+        except asyncio.QueueFull:  # a signal or an offer is lost then, as it would be to a node that is away
+            self._missed = self._missed or (isinstance(push, Mail) and push.keep)
+
+    async def hand_out(self) -> NoReturn:
+        """Hand out for ever; RendezvousUnreachable once the queue is empty and kept mail was left out."""
+        while True:
+            push = await self._queue.get()
+            try:
+                async with asyncio.timeout(limits.DELIVER_SECONDS):
+                    await self._hand(push)
+            except Exception:
+                log.exception(
+                    "a push of the rendezvous could not be handled: %s", type(push).__name__.lower()
+                )
+            if self._missed and self._queue.empty():
+                raise RendezvousUnreachable("more mail came at once than fits; the rest is fetched again")
+
+    async def _hand(self, push: Push) -> None:
+        match push:
+            case Registered():
+                await self._listener.registered(push)
+            case Mail():
+                await self._listener.mail(push)
+            case RelayOffer():
+                await self._listener.relay_offered(push)
