@@ -13,7 +13,14 @@ from safetensors.numpy import save_file
 
 from comity.demo.model import Model, Summary
 from comity.demo.study import all_patients, save_patients, split
-from comity.demo.weights import InvalidWeights, load_model, load_summary, save_model, save_summary
+from comity.demo.weights import (
+    InvalidWeights,
+    load_model,
+    load_patients,
+    load_summary,
+    save_model,
+    save_summary,
+)
 
 OPENED = """
 import runpy, sys
@@ -66,6 +73,13 @@ def test_a_round_of_two_hospitals(hospitals: Path) -> None:
     score = answer(program(hospitals, "evaluate", "--data", "test.npz", "--model", "a"))
     assert score["patients"] == 171
     assert float(str(score["accuracy"])) > 0.94
+
+
+def test_patients_are_handed_out_by_the_folder(tmp_path: Path) -> None:
+    told = answer(program(tmp_path, "patients", "--out", "study", "--seed", "1"))
+    assert told == {"st-mary": 238, "cote-bleue": 160, "evaluation": 171}
+    for name, count in told.items():
+        assert len(load_patients(tmp_path / "study" / name / "patients.npz")) == count
 
 
 def test_training_opens_its_own_patients_only(hospitals: Path) -> None:

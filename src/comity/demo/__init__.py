@@ -7,6 +7,7 @@ staff would. It needs the extra ``demo``. Nothing here is imported by another pa
 |---|---|
 | ``study``, ``model``, ``weights`` | the patients, a logistic regression in NumPy, safetensors files |
 | ``summarise``, ``train``, ``average``, ``evaluate`` | programs that a hospital runs on its own files |
+| ``patients`` | a program that hands the patients out, for whoever plays by hand |
 | ``console``, ``processes``, ``narrator``, ``checks`` | commands, children, what is told, what must hold |
 | ``stage``, ``agreement``, ``learning``, ``ending``, ``story`` | the demo's steps, in order |
 """

@@ -22,9 +22,9 @@ from comity.demo.console import Console
 from comity.demo.failure import DemoFailed
 from comity.demo.model import Score
 from comity.demo.narrator import Narrator, percent
+from comity.demo.study import FILE as PATIENTS
 from comity.demo.study import Study, save_patients
 
-PATIENTS = "patients.npz"
 _WAIT = "30"
 
 

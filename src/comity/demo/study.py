@@ -20,6 +20,8 @@ from sklearn.datasets import load_breast_cancer
 
 from comity.demo.model import Patients
 
+#: What a group's file is called, in the folder of whoever has it.
+FILE = "patients.npz"
 SET_ASIDE = 0.30
 #: What the screening clinic sees of the patients that are not set aside.
 SCREENED_HEALTHY = 0.93
