@@ -1,0 +1,206 @@
+"""The desk: what each request of a registered node does, and the one answer that it gets.
+
+It joins the parts: rate limits first, then the books (through the scribe, so that what is answered is on
+disk), then whoever else is online. It knows no frames and no sockets; ``visit`` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comity import limits
+from comity.clock import Clock
+from comity.errors import (
+    ComityError,
+    DiskFull,
+    InvalidInput,
+    LocalProtocolError,
+    PeerUnreachable,
+    RateLimited,
+    RendezvousRefused,
+)
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.text import printable
+from comity.protocol.registration import Claim, Request
+from comity.protocol.registry import (
+    Acknowledge,
+    AskRelay,
+    Done,
+    Failure,
+    Find,
+    Found,
+    Ping,
+    Post,
+    Posted,
+    Record,
+    RelayOffer,
+    Reserve,
+    Resolve,
+    Resolved,
+    ServerMessage,
+    Ticket,
+)
+from comity.rendezvous import mailbox, registry
+from comity.rendezvous.buckets import Buckets, Rate
+from comity.rendezvous.journal import Journal
+from comity.rendezvous.presence import NodeKey, Presence
+from comity.rendezvous.relay import Relay
+from comity.rendezvous.scribe import Scribe
+from comity.rendezvous.stores import Kept, Node
+from comity.storage.failures import StorageUnusable
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often one node may ask what."""
+
+    resolve: Rate
+    post: Rate
+    register: Rate
+
+
+RATES = Rates(
+    resolve=Rate(limits.RESOLVE_BURST, limits.RESOLVE_PER_SECOND),
+    post=Rate(limits.POST_BURST, limits.POST_PER_SECOND),
+    register=Rate(limits.REGISTER_BURST, limits.REGISTER_PER_SECOND),
+)
+
+
+class Desk:
+    """Shared by all visits. ``own`` is the fingerprint of the server's key."""
+
+    def __init__(
+        self,
+        own: Fingerprint,
+        networks: frozenset[int],
+        *,
+        scribe: Scribe,
+        presence: Presence,
+        relay: Relay,
+        clock: Clock,
+        journal: Journal,
+        rates: Rates = RATES,
+    ) -> None:
+        self.own = own
+        self.networks = networks
+        self.clock = clock
+        self.journal = journal
+        self._scribe = scribe
+        self._presence = presence
+        self._relay = relay
+        self._resolves = Buckets(rates.resolve)
+        self._posts = Buckets(rates.post)
+        self._registers = Buckets(rates.register)
+
+    # ── registration ──────────────────────────────────────────────────────────────────────────────────
+
+    def may_register(self, key: bytes) -> None:
+        """RateLimited where this key tries too often: verifying a statement costs something."""
+        self._take(self._registers, key)
+
+    async def admit(self, claim: Claim) -> Node:
+        """The node as it is on disk now. What ``registry.register`` raises, or a storage failure."""
+        now = self.clock.now()
+        return await self._scribe.run(lambda books: registry.register(books.nodes, claim, now))
+
+    async def waiting(self, node: NodeKey, after: int) -> list[Kept]:
+        """A page of the mail that waits for a node behind place ``after``."""
+        now = self.clock.now()
+        return await self._scribe.run(lambda books: mailbox.waiting(books, *node, after, now))
+
+    # ── requests ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def serve(self, node: NodeKey, request: Request) -> ServerMessage:
+        """The answer; a ComityError where the answer is no."""
+        match request:
+            case Ping():
+                return Done(id=request.id)
+            case Resolve():
+                return await self._resolve(node, request)
+            case Find():
+                return await self._find(node, request)
+            case Post():
+                self._take(self._posts, node)
+                return await (self._keep(node, request) if request.keep else self._signal(node, request))
+            case Acknowledge():
+                sender, message_id = bytes.fromhex(request.sender), bytes.fromhex(request.message_id)
+                await self._scribe.run(lambda books: books.letters.remove(*node, sender, message_id))
+                return Done(id=request.id)
+            case Reserve():
+                self._take(self._posts, node)
+                await self._scribe.run(lambda books: mailbox.reserve(books, *node, request))
+                return Done(id=request.id)
+            case AskRelay():
+                return self._ask_relay(node, request)
+
+    async def _resolve(self, node: NodeKey, request: Resolve) -> Resolved:
+        self._take(self._resolves, node)
+        found = await self._scribe.run(lambda books: registry.resolve(books.nodes, node[0], request))
+        return Resolved(id=request.id, record=self._record(found))
+
+    async def _find(self, node: NodeKey, request: Find) -> Found:
+        self._take(self._resolves, node)
+        found = await self._scribe.run(lambda books: registry.find(books.nodes, node[0], request))
+        return Found(id=request.id, records=tuple(map(self._record, found)))
+
+    async def _keep(self, node: NodeKey, request: Post) -> Posted:
+        network, sender = node
+        now = self.clock.now()
+        recipient = await self._scribe.run(lambda books: mailbox.keep(books, network, sender, request, now))
+        there = self._presence.get(network, recipient)
+        if there is not None:
+            there.mail_came()
+        return Posted(id=request.id, delivered=there is not None)
+
+    async def _signal(self, node: NodeKey, request: Post) -> Posted:
+        """Not kept, so nothing is looked up: to a key that nobody has, it is as to one that is away."""
+        network, sender = node
+        recipient = bytes.fromhex(request.recipient)
+        if recipient == sender:
+            raise InvalidInput("a message to oneself")
+        there = self._presence.get(network, recipient)
+        pushed = there is not None and there.push(mailbox.signal(sender, request, self.clock.now()))
+        return Posted(id=request.id, delivered=pushed)
+
+    def _ask_relay(self, node: NodeKey, request: AskRelay) -> Ticket:
+        network, dialler = node
+        acceptor = bytes.fromhex(request.peer)
+        there = self._presence.get(network, acceptor)
+        if there is None or acceptor == dialler:
+            raise PeerUnreachable("the peer is not online")
+        ours, theirs = self._relay.issue(network, dialler, acceptor)
+        if not there.push(RelayOffer(peer=dialler.hex(), call=request.call, ticket=theirs.hex())):
+            raise PeerUnreachable("the peer does not read what it is sent")
+        return Ticket(id=request.id, ticket=ours.hex())
+
+    # ── the rest ──────────────────────────────────────────────────────────────────────────────────────
+
+    def failure(self, request: int, error: ComityError) -> Failure:
+        """The answer no. What failed inside the server is written into its log, and not told to nodes."""
+        if isinstance(error, DiskFull | StorageUnusable):
+            self.journal.failure("storage failed", error)
+            error = RendezvousRefused("the rendezvous cannot write to its disk")
+        elif isinstance(error, LocalProtocolError):
+            self.journal.failure("request failed", error)
+            error = RendezvousRefused("the rendezvous failed on this request")
+        return Failure(id=request, code=error.code, message=printable(error.message, limits.CLAIM_BYTES))
+
+    async def expire(self) -> None:
+        """Throw expired mail away."""
+        oldest = mailbox.oldest(self.clock.now())
+        gone = await self._scribe.run(lambda books: books.letters.expire(oldest))
+        if gone:
+            self.journal.info("mail expired", letters=gone)
+
+    def sweep(self) -> None:
+        """Forget the rate limits of nodes that have rested."""
+        for buckets in (self._resolves, self._posts, self._registers):
+            buckets.sweep(self.clock.monotonic())
+
+    def _record(self, node: Node) -> Record:
+        online = self._presence.get(node.network, node.key) is not None
+        return registry.record(node, online=online, now=self.clock.now())
+
+    def _take(self, buckets: Buckets, key: NodeKey | bytes) -> None:
+        if not buckets.take(key, self.clock.monotonic()):
+            raise RateLimited("too many of these requests at once")

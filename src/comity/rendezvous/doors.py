@@ -1,0 +1,180 @@
+"""The doors: listening sockets, and what a new connection's first byte says that it wants.
+
+    0x16    a TLS handshake (RFC 8446 section 5.1): a node
+    "C"     the relay's preface: one side of a lane
+    else    closed without a byte
+
+It is the place to extend when something else is served on the same port. What happens behind each door is
+given to it; here is only who may come in, and when it is time to give up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from comity import limits
+from comity.errors import ComityError, InvalidInput, LinkLost, RemoteProtocolError
+from comity.identity.authority import format_authority
+from comity.rendezvous.journal import Journal
+from comity.rendezvous.lobby import Lobby
+from comity.rendezvous.options import Endpoint
+from comity.transport.readiness import Readiness
+from comity.transport.tcp import tune
+
+#: Serves a connection from its first byte on; owns the socket from the call on.
+Door = Callable[[socket.socket, str], Awaitable[None]]
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE = 0.2  # seconds, before an accept that failed for want of descriptors is tried again
+
+
+class UnknownPreface(RemoteProtocolError):
+    """A connection that opens with none of the bytes that are served here."""
+
+    code = "unknown_preface"
+
+
+class Doors:
+    """``doors`` maps first bytes to what serves them; ``most`` connections are served at once."""
+
+    def __init__(self, doors: Mapping[bytes, Door], lobby: Lobby, journal: Journal, most: int) -> None:
+        self._doors = doors
+        self._lobby = lobby
+        self._journal = journal
+        self._most = most
+        self._guests: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    async def keep(self, listener: socket.socket) -> None:
+        """Let connections in until cancelled. Guests are this object's; ``close`` ends them."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._lobby.room()
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._journal.refused("out_of_descriptors", reason=error.strerror or "")
+                    await asyncio.sleep(_PAUSE)
+                continue  # else it was gone before it was accepted
+            remote = observed(sock)
+            if len(self._guests) >= self._most:
+                sock.close()
+                self._journal.refused("too_many_connections", remote=remote)
+                continue
+            guest = loop.create_task(self._serve(sock, remote))
+            self._guests.add(guest)
+            self._lobby.enter(guest)
+            guest.add_done_callback(self._gone)
+
+    async def close(self) -> None:
+        """End every connection."""
+        for guest in self._guests:
+            guest.cancel()
+        if self._guests:
+            await asyncio.wait(self._guests)
+
+    def _gone(self, guest: asyncio.Task[None]) -> None:
+        self._guests.discard(guest)
+        self._lobby.leave(guest)
+
+    async def _serve(self, sock: socket.socket, remote: str) -> None:
+        try:
+            try:
+                tune(sock)
+                door = self._doors.get(first := await first_byte(sock))
+                if door is None and first:
+                    raise UnknownPreface(f"no door opens to a connection that begins with 0x{first.hex()}")
+            except BaseException:
+                sock.close()
+                raise
+            if door is None:  # it came and went, as a health check does
+                sock.close()
+                return
+            await door(sock, remote)
+        except asyncio.CancelledError:
+            raise
+        except ComityError as error:
+            self._journal.refused(error.code, reason=error.message, remote=remote)
+        except OSError as error:
+            self._journal.refused("connection_failed", reason=error.strerror or "", remote=remote)
+        except Exception as error:  # noqa: BLE001  one connection's bug must not end all others
+            self._journal.failure("connection failed", error, remote=remote)
+
+
+async def first_byte(sock: socket.socket) -> bytes:
+    """The first byte of a connection, left in the socket;
+
+    Empty where it ended. LinkLost when none came in time.
+    """
+    readiness = Readiness(sock)
+    try:
+        async with asyncio.timeout(limits.PREFACE_TIMEOUT):
+            while True:
+                try:
+                    return sock.recv(1, socket.MSG_PEEK)
+                except BlockingIOError:
+                    await readiness.wait(write=False, timeout=None)
+    except TimeoutError:
+        raise LinkLost("the connection said nothing") from None
+
+
+def listen(endpoint: Endpoint) -> list[socket.socket]:
+    """Non-blocking listeners on every address of ``endpoint``, all on one port. InvalidInput."""
+    shown = format_authority(endpoint.host or "*", endpoint.port)
+    listeners: list[socket.socket] = []
+    port = endpoint.port
+    try:
+        if not endpoint.host:
+            listeners.append(_listen_everywhere(port))
+        for family, address in _resolve(endpoint.host):
+            listeners.append(
+                socket.create_server((address, port), family=family, backlog=limits.RENDEZVOUS_BACKLOG)
+            )
+            port = listeners[0].getsockname()[1]
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise InvalidInput(
+            f"cannot listen on {shown}: {(error.strerror or str(error)).lower()}",
+            hint="choose another address or port for --listen",
+        ) from error
+    for listener in listeners:
+        listener.setblocking(False)
+    return listeners
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(
+            ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=limits.RENDEZVOUS_BACKLOG
+        )
+    return socket.create_server(("", port), backlog=limits.RENDEZVOUS_BACKLOG)
+
+
+def _resolve(host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
+    if not host:
+        return []
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+
+
+def observed(sock: socket.socket) -> str:
+    """``ip:port`` at the other end, IPv4 as such also on a socket of both families;
+
+    Empty where it has gone.
+    """
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        return ""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return format_authority(str(address), port)

@@ -1,0 +1,67 @@
+"""What is behind the doors: a node's visit over TLS, or one side of a relay lane.
+
+It takes a connection out of the lobby as soon as somebody has registered on it, or shown a ticket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from comity import limits
+from comity.entropy import Entropy
+from comity.rendezvous.desk import Desk
+from comity.rendezvous.lobby import Lobby
+from comity.rendezvous.presence import Presence
+from comity.rendezvous.relay import Relay
+from comity.rendezvous.visit import Visit
+from comity.transport.bounds import Bounds
+from comity.transport.channel import SecureChannel
+from comity.transport.tls import Credentials
+
+TLS_HANDSHAKE = b"\x16"  # RFC 8446 section 5.1, ContentType
+_CHANNEL_BOUNDS = Bounds(stall=limits.RENDEZVOUS_DEAD_AFTER)
+_NONCE_BYTES = 32
+
+
+class Reception:
+    """Its two methods are doors: each owns the socket from the call on."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        desk: Desk,
+        presence: Presence,
+        relay: Relay,
+        lobby: Lobby,
+        entropy: Entropy,
+    ) -> None:
+        self._credentials = credentials
+        self._desk = desk
+        self._presence = presence
+        self._relay = relay
+        self._lobby = lobby
+        self._entropy = entropy
+
+    async def node(self, sock: socket.socket, remote: str) -> None:
+        """A node's whole visit. Raises what is wrong with its TLS; it was refused uniformly then."""
+        channel = await SecureChannel.accept(sock, self._credentials, bounds=_CHANNEL_BOUNDS)
+        visit = Visit(
+            channel, remote, self._entropy.token(_NONCE_BYTES), self._desk, self._presence, self._come_in
+        )
+        await visit.run()
+
+    async def lane(self, sock: socket.socket, _: str) -> None:
+        """One side of a relay lane, until it is joined to the other."""
+        try:
+            seat = await self._relay.seat(sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._come_in()
+        await self._relay.take(sock, seat)
+
+    def _come_in(self) -> None:
+        guest = asyncio.current_task()
+        if guest is not None:
+            self._lobby.leave(guest)

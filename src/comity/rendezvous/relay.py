@@ -1,0 +1,184 @@
+"""The relay: two sides that hold the two tickets of one lane are joined, and never look at each other's bytes
+here.
+
+    RELAY_PREFACE ‖ ticket in hexadecimal ‖ line feed       each side, as its connection's first bytes
+    RELAY_READY                                             the server, to both, once both are there
+
+Whoever shows a ticket that opens nothing, or talks before the other side is there, is cut off without a byte.
+This module pairs; ``protocol.tickets`` decides what a ticket opens, ``wires`` carries the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from dataclasses import dataclass
+
+from comity import limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.protocol.registry import RELAY_PREFACE, RELAY_PREFACE_BYTES, RELAY_READY
+from comity.protocol.tickets import Lane, Role, Seat, TicketBook
+from comity.rendezvous.journal import Journal
+from comity.rendezvous.presence import NodeKey
+from comity.rendezvous.wires import Carried, Wires
+from comity.transport.readiness import Readiness
+
+
+class TicketRefused(RemoteProtocolError):
+    """Not a ticket, or one that is unknown, used or expired."""
+
+    code = "relay_ticket_refused"
+
+
+@dataclass
+class _Waiting:
+    """``over`` is done when there is nothing more to wait for; ``joined``: because the other side came."""
+
+    sock: socket.socket
+    readiness: Readiness
+    over: asyncio.Future[None]
+    joined: bool = False
+
+
+class Relay:
+    """Use it from the event loop's thread."""
+
+    def __init__(self, wires: Wires, clock: Clock, entropy: Entropy, journal: Journal) -> None:
+        self._wires = wires
+        self._clock = clock
+        self._entropy = entropy
+        self._journal = journal
+        self._book = TicketBook()
+        self._waiting: dict[int, _Waiting] = {}
+        self._lanes: Counter[NodeKey] = Counter()
+        self._running = 0
+        self._loop = asyncio.get_running_loop()
+
+    def __len__(self) -> int:
+        """Lanes that carry bytes."""
+        return self._running
+
+    def issue(self, network: int, dialler: bytes, acceptor: bytes) -> tuple[bytes, bytes]:
+        """Two tickets for one lane, the dialler's first. RateLimited."""
+        if self._running >= limits.RELAY_LANES:
+            raise RateLimited("the relay carries as many lanes as it can")
+        if any(self._lanes[network, key] >= limits.RELAY_LANES_PER_NODE for key in (dialler, acceptor)):
+            raise RateLimited("one of these two nodes has as many relay lanes as it can")
+        tickets = (self._entropy.token(limits.TICKET_BYTES), self._entropy.token(limits.TICKET_BYTES))
+        self._book.issue(network, dialler, acceptor, tickets, self._clock.monotonic())
+        return tickets
+
+    async def seat(self, sock: socket.socket) -> Seat:
+        """Read the preface of a new connection.
+
+        TicketRefused, LinkLost, TimedOut; the socket stays the caller's.
+        """
+        preface = b""
+        try:
+            async with asyncio.timeout(limits.PREFACE_TIMEOUT):
+                while len(preface) < RELAY_PREFACE_BYTES:
+                    more = await self._loop.sock_recv(sock, RELAY_PREFACE_BYTES - len(preface))
+                    if not more:
+                        raise LinkLost("the connection ended before its ticket")
+                    preface += more
+        except TimeoutError:
+            raise TimedOut("no whole ticket came in time") from None
+        ticket = _ticket(preface)
+        seat = None if ticket is None else self._book.redeem(ticket, self._clock.monotonic())
+        if seat is None:
+            raise TicketRefused("this ticket opens nothing")
+        return seat
+
+    async def take(self, sock: socket.socket, seat: Seat) -> None:
+        """Join the lane's two sides, or wait for the other one, and return once this one is seen to.
+
+        It owns the socket from the call on. TimedOut where nobody came; RemoteProtocolError or LinkLost where
+        this side didn't wait.
+        """
+        other = self._waiting.pop(seat.lane.number, None)
+        if other is None:
+            await self._wait(sock, seat)
+            return
+        if other.over.done():  # it left or talked just now, and its own task closes it
+            sock.close()
+            raise LinkLost("one side left before the lane began")
+        other.readiness.unwatch()
+        other.joined = True
+        other.over.set_result(None)
+        first, second = (sock, other.sock) if seat.role is Role.DIALLER else (other.sock, sock)
+        try:
+            for side in (first, second):
+                side.send(RELAY_READY)  # into an empty buffer: three bytes always fit
+        except OSError as error:
+            first.close()
+            second.close()
+            raise LinkLost("one side left before the lane began") from error
+        self._begin(seat.lane, first, second)
+
+    def expire(self) -> None:
+        """Forget tickets whose time is up."""
+        self._book.expire(self._clock.monotonic())
+
+    async def _wait(self, sock: socket.socket, seat: Seat) -> None:
+        waiting = _Waiting(sock, Readiness(sock), self._loop.create_future())
+        self._waiting[seat.lane.number] = waiting
+
+        def disturbed() -> None:
+            if not waiting.over.done():
+                waiting.over.set_result(None)
+
+        waiting.readiness.watch(disturbed)
+        try:
+            async with asyncio.timeout(max(0.0, seat.lane.expires - self._clock.monotonic())):
+                await waiting.over
+            if not waiting.joined:
+                raise LinkLost("one side left, or talked, before the other was there")
+        except TimeoutError:
+            raise TimedOut("the other side did not come to the relay") from None
+        finally:
+            if not waiting.joined:
+                self._waiting.pop(seat.lane.number, None)
+                waiting.readiness.unwatch()
+                sock.close()
+
+    def _begin(self, lane: Lane, dialler: socket.socket, acceptor: socket.socket) -> None:
+        for key in (lane.dialler, lane.acceptor):
+            self._lanes[lane.network, key] += 1
+        self._running += 1
+        self._journal.info("lane began", lane=lane.number, network=lane.network, lanes=self._running)
+
+        def ended(carried: Carried) -> None:  # on the relay's thread
+            self._loop.call_soon_threadsafe(self._end, lane, carried)
+
+        self._wires.join(dialler, acceptor, ended)
+
+    def _end(self, lane: Lane, carried: Carried) -> None:
+        for key in (lane.dialler, lane.acceptor):
+            node = (lane.network, key)
+            self._lanes[node] -= 1
+            if not self._lanes[node]:
+                del self._lanes[node]
+        self._running -= 1
+        self._journal.info(
+            "lane ended",
+            lane=lane.number,
+            network=lane.network,
+            bytes_from_dialler=carried.there,
+            bytes_from_acceptor=carried.back,
+            seconds=round(carried.seconds, 3),
+            lanes=self._running,
+        )
+
+
+def _ticket(preface: bytes) -> bytes | None:
+    text = preface.removeprefix(RELAY_PREFACE)
+    if len(preface) != RELAY_PREFACE_BYTES or len(text) != 2 * limits.TICKET_BYTES + 1 or text[-1:] != b"\n":
+        return None
+    try:
+        ticket = bytes.fromhex(text[:-1].decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        return None
+    return ticket if ticket.hex().encode() == text[:-1] else None

@@ -1,0 +1,62 @@
+"""The server's folder: its key, its database, its join URL, and the lock that keeps a second server out.
+
+    DIR/                  0700
+        rendezvous.key    0600  Ed25519, PKCS #8 in PEM: whoever has it is this rendezvous
+        rendezvous.db     0600  nodes, letters (``sqlite``)
+        join.url          0600  one line, written when the sockets are bound
+        lock              0600  flock(2), released by the kernel when the server ends
+
+It does not know what the database holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from comity import limits
+from comity.errors import AlreadyRunning
+from comity.identity.card import JoinUrl
+from comity.identity.keys import Identity
+from comity.storage.private import make_private_folder, open_private, read_private, write_private
+
+
+class State:
+    """An open state folder. Raises HomeUnsafe, StorageUnusable, DiskFull, AlreadyRunning."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_private_folder(folder)
+        self._lock = open_private(folder / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise AlreadyRunning(
+                f"another rendezvous serves from {folder}",
+                hint="stop it first, or choose another folder with --state DIR",
+            ) from None
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "rendezvous.db"
+
+    def identity(self) -> Identity:
+        """The server's key, made at the first start."""
+        path = self.folder / "rendezvous.key"
+        if path.exists():
+            return Identity.from_pem(read_private(path, limits.KEY_FILE_BYTES))
+        identity = Identity.generate()
+        write_private(path, identity.to_pem(), replace=False)
+        return identity
+
+    def write_join_url(self, url: JoinUrl) -> Path:
+        """Put the join URL where ``comity init --join`` can read it."""
+        path = self.folder / "join.url"
+        write_private(path, f"{url}\n".encode(), replace=True)
+        return path
+
+    def close(self) -> None:
+        """Let another server in."""
+        os.close(self._lock)
