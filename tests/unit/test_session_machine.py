@@ -110,7 +110,7 @@ def test_goodbyes() -> None:
     assert messages(outputs) == [Goodbye(reason=DUPLICATE)]
     assert outputs[-1] == Closed(DUPLICATE, by_peer=False)
     assert receive(opened(), Goodbye(reason="later")) == [Closed("later", by_peer=True)]
-    assert Session().handle(CloseRequested(DUPLICATE), 0.0) == [Closed(DUPLICATE, by_peer=False)]
+    assert messages(Session().handle(CloseRequested(DUPLICATE), 0.0)) == [Goodbye(reason=DUPLICATE)]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node."""
+    """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node.
+
+    ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
+    """
 
     hostname: str
     join: str
@@ -30,6 +33,7 @@ class Config:
     listen: str = ""
     public: bool = False
     tags: tuple[str, ...] = ()
+    private_networks: tuple[str, ...] = ()
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

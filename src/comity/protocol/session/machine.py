@@ -192,10 +192,9 @@ class Session:
             case StatementHandled():
                 return self._handled(event.id)
             case CloseRequested():
-                opened = self.state is State.OPEN
                 self.state = State.CLOSED
-                goodbye: list[Output] = [Send(encode_message(Goodbye(reason=event.reason)))] if opened else []
-                return [*goodbye, Closed(event.reason, by_peer=False)]
+                goodbye = encode_message(Goodbye(reason=event.reason))
+                return [Send(goodbye), Closed(event.reason, by_peer=False)]
 
     def _received(self, body: bytes, now: float) -> list[Output]:
         self._dead_at = now + limits.PEER_DEAD_AFTER

@@ -19,6 +19,7 @@ Reason = Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
 #: Why a side said goodbye; later versions may have more words.
 DUPLICATE = "duplicate"
 SHUTDOWN = "shutdown"
+ENDED = "agreement ended"
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):

@@ -1,0 +1,116 @@
+"""Whether this node is registered at its rendezvous, and what has to happen whenever it is.
+
+The listener of the rendezvous client: it keeps the state that ``status`` shows, hands mail and relay offers
+on, and runs what was asked for ``on_registered`` in a task of its own, so that neither mail nor heartbeats
+wait for it. It opens nothing and connects to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from comity import limits
+from comity.errors import ComityError, LocalProtocolError, RendezvousUnreachable
+from comity.protocol.registry import Mail, Registered, RelayOffer
+
+log = logging.getLogger("comity.rendezvous")
+
+OnMail = Callable[[Mail], Awaitable[None]]
+OnOffer = Callable[[RelayOffer], Awaitable[None]]
+OnRegistered = Callable[[], Awaitable[None]]
+
+
+class Presence:
+    """``interface.RendezvousListener``. ``final`` are the errors after which the client gives up."""
+
+    def __init__(self, final: tuple[type[ComityError], ...]) -> None:
+        self._final = final
+        self._address: str | None = None
+        self._registered = False
+        self._gave_up = False
+        self._came = asyncio.Event()
+        self._mail: OnMail | None = None
+        self._offer: OnOffer | None = None
+        self._tasks: list[OnRegistered] = []
+        #: Why this node is not registered, or None.
+        self.problem: Exception | None = None
+        #: ``ip:port`` that the rendezvous saw this node come from, as it says.
+        self.observed = ""
+        #: Set at each change.
+        self.changed = asyncio.Event()
+
+    def connect(self, *, mail: OnMail, offer: OnOffer, registered: list[OnRegistered]) -> None:
+        """Who is told. Before the client runs; ``registered`` are called one after the other."""
+        self._mail, self._offer, self._tasks = mail, offer, registered
+
+    @property
+    def state(self) -> str:
+        """``registered``, ``connecting`` or ``refused``: then nothing is tried any more."""
+        if self._gave_up:
+            return "refused"
+        return "registered" if self._registered else "connecting"
+
+    @property
+    def address(self) -> str | None:
+        """This node's address, from its first registration since the start."""
+        return self._address
+
+    def own_address(self) -> str:
+        """The address; RendezvousUnreachable where this node has not been registered since its start."""
+        if self._address is None:
+            why = f": {self.problem}" if self.problem else ""
+            raise RendezvousUnreachable(f"this node's address is not known until it is registered{why}")
+        return self._address
+
+    async def run(self) -> None:
+        """After each registration, and now and then while it lasts, do what was asked for."""
+        while True:
+            try:
+                async with asyncio.timeout(limits.MAINTENANCE_EVERY):
+                    await self._came.wait()
+            except TimeoutError:
+                if not self._registered:
+                    continue
+            self._came.clear()
+            for task in self._tasks:
+                try:
+                    await task()
+                except ComityError as error:
+                    log.info("to be done at the next registration", extra={"fields": {"why": error}})
+
+    # ── interface.RendezvousListener ──────────────────────────────────────────────────────────────────
+
+    async def registered(self, answer: Registered) -> None:
+        """This node is registered, at start or again after a reconnection."""
+        self._address, self.observed = answer.address, answer.observed
+        self._registered, self._gave_up, self.problem = True, False, None
+        log.info("registered", extra={"fields": {"address": answer.address, "observed": answer.observed}})
+        self._came.set()
+        self._notify()
+
+    async def mail(self, mail: Mail) -> None:
+        """A sealed message."""
+        if self._mail is None:
+            raise LocalProtocolError("mail came before anybody was there to open it")
+        await self._mail(mail)
+
+    async def relay_offered(self, offer: RelayOffer) -> None:
+        """A peer waits at the relay."""
+        if self._offer is None:
+            raise LocalProtocolError("a relay offer came before anybody was there to take it")
+        await self._offer(offer)
+
+    def lost(self, error: Exception) -> None:
+        """The connection ended, or could not be made."""
+        if self._registered or str(error) != str(self.problem):
+            code = error.code if isinstance(error, ComityError) else "error"
+            log.warning("not registered", extra={"fields": {"code": code, "why": error}})
+        self._registered, self.problem = False, error
+        self._gave_up = isinstance(error, self._final)
+        self._notify()
+
+    def _notify(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()

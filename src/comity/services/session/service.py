@@ -1,0 +1,293 @@
+"""The sessions of this node: one with each peer that has an agreement in force and is online.
+
+It answers port 444, keeps a keeper a peer, settles which of two sessions stays, hands statements to trust,
+and tears everything down when an agreement ends. ``run`` is its life, ``stop`` its orderly end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from comity import control, limits
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.errors import ComityError, IdentityMismatch, PeerUnreachable, RemoteProtocolError, UnknownPeer
+from comity.identity.envelope import Envelope
+from comity.identity.keys import PublicKey
+from comity.policy.operation import Operation, Standing
+from comity.protocol.hello import SESSION_PORT
+from comity.protocol.session.duplicate import Contender, outranks
+from comity.protocol.session.messages import DUPLICATE, ENDED, SHUTDOWN
+from comity.services.audit import AuditService
+from comity.services.guard import Guard
+from comity.services.notary import AlreadySeen
+from comity.services.session.keeper import Keeper
+from comity.services.session.reachability import REACHABILITY, Herald
+from comity.services.session.tunnel import Tunnel
+from comity.services.session.views import Agreements, session_view
+from comity.transport.interface import Network, Stream
+
+log = logging.getLogger("comity.session")
+
+
+class SessionService:
+    """What is not a coroutine may be called from any callback on the loop."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        herald: Herald,
+        guard: Guard,
+        audit: AuditService,
+        own: PublicKey,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._network = network
+        self._herald = herald
+        self._guard = guard
+        self._audit = audit
+        self._own = own
+        self._clock = clock
+        self._entropy = entropy
+        self._trust: Agreements | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._keepers: dict[PublicKey, Keeper] = {}
+        self._keeping: dict[PublicKey, asyncio.Task[None]] = {}
+        self._tunnels: dict[PublicKey, Tunnel] = {}
+        self._dials = asyncio.Semaphore(limits.SESSION_DIALS)
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        network.serve(SESSION_PORT, self._accept)
+
+    # ── its life ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, trust: Agreements) -> None:
+        """Keep sessions with every trusted peer until ``stop``; then say goodbye to each and return."""
+        self._trust = trust
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for known in trust.trusted_peers():
+                self.peer_trusted(known.key)
+            try:
+                await self._stopping.wait()
+            finally:
+                self._tasks = None
+            for task in self._keeping.values():
+                task.cancel()
+            self._keepers.clear()
+            standing = list(self._tunnels.values())
+            for tunnel in standing:
+                tunnel.close(SHUTDOWN)
+            await asyncio.gather(*(tunnel.gone.wait() for tunnel in standing))
+
+    def stop(self) -> None:
+        """No new sessions; those that stand say goodbye. For good."""
+        self._stopping.set()
+
+    # ── what other services tell it ───────────────────────────────────────────────────────────────────
+
+    def peer_trusted(self, peer: PublicKey) -> None:
+        """Keep a session with this peer from now on."""
+        if self._tasks is None:  # not started: run() asks who is trusted
+            return
+        keeper = self._keepers.get(peer)
+        if keeper is None:
+            keeper = self._keepers[peer] = Keeper(peer, self, self._clock, self._entropy)
+            self._keeping[peer] = self._tasks.create_task(keeper.run())
+        keeper.news()
+
+    def peer_ended(self, peer: PublicKey) -> int:
+        """End the session and every other link with this peer at once; how many links there were.
+
+        One exception: the session that is bringing the news may acknowledge it first.
+        """
+        self._keepers.pop(peer, None)
+        task = self._keeping.pop(peer, None)
+        if task is not None:
+            task.cancel()
+        self._herald.forget(peer)
+        tunnel = self._tunnels.pop(peer, None)
+        if tunnel is not None and tunnel.close_when_handled(ENDED):
+            return self._network.drop(peer, spare=SESSION_PORT) + 1
+        if tunnel is not None:
+            tunnel.abort(ENDED)
+        return self._network.drop(peer)
+
+    def cut(self, peer: PublicKey) -> int:
+        """End every link with this peer but the session's at once; how many there were."""
+        return self._network.drop(peer, spare=SESSION_PORT)
+
+    async def registered(self) -> None:
+        """The rendezvous is there: dial, and tell every trusted peer that we are here."""
+        for keeper in self._keepers.values():
+            keeper.news()
+        await self._herald.announce([peer for peer in self._keepers if peer not in self._tunnels])
+
+    async def reachable(self, peer: PublicKey, envelope: Envelope) -> None:
+        """A peer says where it is: dial it now. RemoteProtocolError where it may not, or the statement is
+        bad.
+        """
+        keeper = self._keepers.get(peer)
+        if keeper is None:
+            raise RemoteProtocolError("reachability came from a key without an agreement")
+        news = self._herald.learn(peer, envelope)
+        keeper.news(better=news.changed)
+        if news.answer and self._herald.dialable and not await self._tell_reachability(peer):
+            await self._herald.try_send(peer, answer=False)
+
+    # ── what other services ask ───────────────────────────────────────────────────────────────────────
+
+    def tunnel(self, peer: PublicKey) -> Tunnel | None:
+        """The standing session, if there is one."""
+        return self._tunnels.get(peer)
+
+    def view(self, peer: PublicKey) -> control.SessionView | None:
+        """The standing session as people see it, if there is one."""
+        tunnel = self._tunnels.get(peer)
+        known = self._trust.known(peer) if self._trust else None
+        if tunnel is None or known is None:
+            return None
+        return session_view(tunnel, known)
+
+    def views(self) -> tuple[control.SessionView, ...]:
+        """Every standing session, by hostname."""
+        views = [view for peer in self._tunnels if (view := self.view(peer))]
+        return tuple(sorted(views, key=lambda view: view.hostname))
+
+    async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
+        """Whether a session stands within ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while peer not in self._tunnels:
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
+        """Hand a statement over the session; whether the peer took it within ``limits.TELL_SECONDS``."""
+        tunnel = self._tunnels.get(peer)
+        if tunnel is None:
+            return False
+        return await tunnel.tell(envelope.to_json().decode(), limits.TELL_SECONDS)
+
+    # ── what its keepers ask ──────────────────────────────────────────────────────────────────────────
+
+    def standing(self, peer: PublicKey) -> Standing | None:
+        """The current or last agreement."""
+        return self._trust.standing(peer) if self._trust else None
+
+    def path(self, peer: PublicKey) -> str | None:
+        """The path of the standing session."""
+        tunnel = self._tunnels.get(peer)
+        return None if tunnel is None else tunnel.contender.path
+
+    async def dial(self, peer: PublicKey) -> None:
+        """Open a session; raises what ``Network.dial`` raises, and Denied."""
+        async with self._dials:
+            try:
+                async with asyncio.timeout(limits.SESSION_DIAL_SECONDS):
+                    stream = await self._network.dial(peer, SESSION_PORT, purpose="session")
+            except TimeoutError:
+                raise PeerUnreachable("no answer in time on any path") from None
+        try:
+            self._guard.require(Operation(kind="connect", peer=peer, service="session"))
+        except ComityError:
+            stream.abort()
+            raise
+        tunnel = self._settle(stream, client=self._own)
+        if self._tasks is None:
+            stream.abort()
+        else:
+            self._tasks.create_task(self._serve(tunnel))
+
+    def expired(self, peer: PublicKey) -> None:
+        """The agreement's time is over."""
+        standing = self.standing(peer)
+        self._audit.append("agreement.expired", peer=peer, digest=standing.agreement if standing else None)
+        log.info("agreement expired", extra={"fields": {"peer": peer.fingerprint.short}})
+        self._keeping.pop(peer, None)  # the keeper that asks: it ends by itself
+        self.peer_ended(peer)
+
+    # ── the sessions themselves ───────────────────────────────────────────────────────────────────────
+
+    async def _accept(self, stream: Stream) -> None:
+        """Port 444: the gate has let the peer in."""
+        await self._serve(self._settle(stream, client=stream.peer))
+
+    def _settle(self, stream: Stream, *, client: PublicKey) -> Tunnel:
+        """The new session, which stands from now on unless a better one does, or none may."""
+        contender = Contender(client=client, path=stream.info.path, instance=stream.instance)
+        tunnel = Tunnel(stream, contender, self._clock)
+        old = self._tunnels.get(stream.peer)
+        if stream.peer not in self._keepers:
+            tunnel.close(SHUTDOWN)
+        elif old is not None and not outranks(contender, old.contender):
+            tunnel.close(DUPLICATE)
+        else:
+            self._tunnels[stream.peer] = tunnel
+            if old is not None:
+                old.close(DUPLICATE)
+            self._changed.set()
+            self._changed = asyncio.Event()
+        return tunnel
+
+    async def _serve(self, tunnel: Tunnel) -> None:
+        peer = tunnel.stream.peer
+        stands = self._tunnels.get(peer) is tunnel
+        log.log(logging.INFO if stands else logging.DEBUG, "session up", extra={"fields": _about(tunnel)})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                introducing = tasks.create_task(self._introduce(peer, tunnel))
+                await tunnel.run(lambda text: self._deliver(peer, text))
+                introducing.cancel()
+        except Exception:
+            log.exception("session failed", extra={"fields": _about(tunnel)})
+        finally:
+            if self._tunnels.get(peer) is tunnel:
+                del self._tunnels[peer]
+            why = {**_about(tunnel), "why": tunnel.ending}
+            log.log(logging.INFO if stands else logging.DEBUG, "session down", extra={"fields": why})
+            keeper = self._keepers.get(peer)
+            if keeper is not None:
+                keeper.news()
+            elif peer not in self._tunnels:
+                self._network.drop(peer)
+
+    async def _introduce(self, peer: PublicKey, tunnel: Tunnel) -> None:
+        """Where this node is, told for as long as the session stands: the lanes of an exchange dial there."""
+        while self._tunnels.get(peer) is tunnel:
+            await self._tell_reachability(peer)
+            await asyncio.sleep(limits.REACHABILITY_LIFETIME / 2)
+
+    async def _tell_reachability(self, peer: PublicKey) -> bool:
+        if not self._herald.dialable:
+            return False
+        return await self.tell(peer, self._herald.statement(peer, answer=False))
+
+    async def _deliver(self, peer: PublicKey, text: str) -> bool:
+        """Handle a statement; whether the peer may forget it."""
+        try:
+            envelope = Envelope.from_json(text.encode())
+            if envelope.payload_type == REACHABILITY:
+                await self.reachable(peer, envelope)
+            elif self._trust is not None:
+                await self._trust.receive(peer, envelope)
+        except AlreadySeen:
+            return True
+        except (RemoteProtocolError, IdentityMismatch, UnknownPeer) as error:
+            self._audit.append("statement.refused", peer=peer, reasons=(error.code, error.message))
+        except ComityError as error:
+            log.warning(
+                "statement not handled", extra={"fields": {"peer": peer.fingerprint.short, "why": error}}
+            )
+            return False
+        return True
+
+
+def _about(tunnel: Tunnel) -> dict[str, str]:
+    info = tunnel.stream.info
+    return {"peer": tunnel.stream.peer.fingerprint.short, "path": info.path, "remote": info.remote}
