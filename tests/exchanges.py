@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from comity import limits
 from comity.identity.keys import Identity
 from comity.protocol.exchange.manifest import Entry, Manifest
 from comity.protocol.exchange.messages import FILE, Offer
-from comity.protocol.exchange.receipt import Parties, make_receipt
+from comity.protocol.exchange.receipt import Parties
 from comity.protocol.statements import Receipt, payload, payload_type
 
 NOW = 1_800_000_000.0
@@ -54,5 +55,18 @@ def signed_receipt(
     offer: Offer, manifest: str, digest: str, *, by: Identity = RECEIVER, parties: Parties = PARTIES
 ) -> bytes:
     """A receipt's envelope, as the receiver would return it."""
-    statement = make_receipt(offer, parties, manifest, digest, NOW)
+    statement = Receipt(
+        rendezvous=str(parties.rendezvous),
+        network=parties.network,
+        issuer=parties.receiver.hex,
+        nonce=offer.nonce,
+        issued=int(NOW),
+        expires=int(NOW) + limits.RECEIPT_LIFETIME,
+        subject=parties.sender.hex,
+        agreement=offer.agreement,
+        charter=offer.charter,
+        manifest=manifest,
+        digest=digest,
+        bytes=offer.bytes,
+    )
     return by.sign_statement(payload_type(Receipt), payload(statement)).to_json()

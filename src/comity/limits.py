@@ -66,10 +66,14 @@ SESSION_PINGS = 16  # unanswered in one session
 SESSION_QUEUE_FRAMES = 64  # waiting to be written
 SESSION_DIALS = 32  # session dials at once
 SESSION_SIGNALS = 16  # reachability signals being sealed and posted at once
+SESSION_DIAL_SECONDS = 30.0  # all paths, TLS and hello
 TELL_SECONDS = 2.0  # how long a statement waits for its acknowledgement
 GOODBYE_SECONDS = 1.0  # how long a session's end may take
 DELIVER_SECONDS = 30.0  # how long the handling of one statement may take
 PINGS = 100  # round trips of one comity ping
+LOG_TAIL_BYTES = MIB  # of the end of the log, for comity logs
+CONTROL_GRACE_SECONDS = 2.0  # for requests that run when the daemon stops
+MAINTENANCE_EVERY = 60.0  # while registered: what is still owed to peers is tried again
 CONTROL_CONNECTIONS = 128  # on the control socket at once
 
 # ── rendezvous ────────────────────────────────────────────────────────────────────────────────────────
@@ -165,12 +169,13 @@ EXCHANGE_MESSAGE_BYTES = 8 * KIB  # the JSON messages but the receipt: two texts
 EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
 SENDING_AT_ONCE = 4  # the rest wait for their turn
 RECEIVING_AT_ONCE = 16
-RECEIVING_PER_PEER = 4
+RECEIVING_PER_PEER = 8  # twice SENDING_AT_ONCE: a place is free only after the sender has its receipt
 WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
 WORKING_MOST = 4096  # about six hours of it
 PROGRESS_EVERY = 0.1
 RECEIVED_SAME_NAME = 10_000  # NAME, NAME.2, … from one peer
-TRANSFERS_LISTED = 1000
+TRANSFERS_LISTED = 1000  # the newest
+RECEIVED_LISTED = 10_000  # the newest
 
 # ── links ─────────────────────────────────────────────────────────────────────────────────────────────
 CLOSE_TIMEOUT = 2.0  # how long a link that is closed may wait for the peer to close too
@@ -186,3 +191,14 @@ AUDIT_LOG_PAGE = 10_000  # entries in one answer
 LOG_KEY_LIFETIME = 3650 * DAY
 DENIALS_BURST = 100  # of peers without an agreement: recorded one by one up to here, then at this rate
 DENIALS_PER_SECOND = 0.1
+
+# ── client of the control API ─────────────────────────────────────────────────────────────────────────
+CONTROL_ANSWER_SECONDS = 30.0  # the daemon's answer to an operation that waits for nobody
+CONTROL_SILENCE_SECONDS = 3600.0  # between two lines of a running transfer: it may wait for its turn
+CONTROL_ANSWER_BYTES = 256 * MIB  # a page of the audit log at its longest
+CONTROL_LINE_BYTES = MIB  # one line of a running transfer
+START_SECONDS = 30.0  # from the start of a daemon to its being ready
+STOP_SECONDS = 20.0  # from the order to stop to its end
+ANSWER_WAIT_SECONDS = HOUR  # handshake --wait without a number
+RECEIVED_WAIT_SECONDS = 600.0  # received --wait without --timeout
+PASSPHRASE_BYTES = 4 * KIB

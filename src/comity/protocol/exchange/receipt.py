@@ -1,15 +1,15 @@
-"""The receipt: what the receiver signs, and what the sender checks before it believes (SECURITY.md rule 12).
+"""The receipt: what the sender checks before it believes the receiver (SECURITY.md rule 12).
 
 It covers the manifest's digest, the content's, the length, both keys, agreement and charter, and the sender's
 nonce, so that it can be earned only by holding these bytes, once, from this sender. Signatures are the
-business of ``protocol.statements`` (docs: protocol, "Exchange", receipt).
+business of ``protocol.statements``, making one that of ``services.notary`` (docs: protocol, "Exchange",
+receipt).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comity import limits
 from comity.errors import RemoteProtocolError, VerificationFailed
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
@@ -28,24 +28,6 @@ class Parties:
     network: int
 
 
-def make_receipt(offer: Offer, parties: Parties, manifest: str, digest: str, now: float) -> Receipt:
-    """What the receiver states at ``now`` (seconds UTC) about ``offer``'s artifact, once it is durable."""
-    return Receipt(
-        rendezvous=str(parties.rendezvous),
-        network=parties.network,
-        issuer=parties.receiver.hex,
-        nonce=offer.nonce,
-        issued=int(now),
-        expires=int(now) + limits.RECEIPT_LIFETIME,
-        subject=parties.sender.hex,
-        agreement=offer.agreement,
-        charter=offer.charter,
-        manifest=manifest,
-        digest=digest,
-        bytes=offer.bytes,
-    )
-
-
 def check_receipt(
     data: bytes, offer: Offer, parties: Parties, manifest: str, digest: str, now: float
 ) -> tuple[Receipt, Envelope]:
@@ -62,8 +44,16 @@ def check_receipt(
         )
     except RemoteProtocolError as error:
         raise VerificationFailed(f"the peer's receipt is not valid: {error.message}") from error
-    expected = make_receipt(offer, parties, manifest, digest, receipt.issued)
-    for field in ("nonce", "subject", "agreement", "charter", "manifest", "digest", "bytes"):
-        if getattr(receipt, field) != getattr(expected, field):
+    expected = {
+        "subject": parties.sender.hex,
+        "nonce": offer.nonce,
+        "agreement": offer.agreement,
+        "charter": offer.charter,
+        "manifest": manifest,
+        "digest": digest,
+        "bytes": offer.bytes,
+    }
+    for field, value in expected.items():
+        if getattr(receipt, field) != value:
             raise VerificationFailed(f"the peer's receipt names another {field}")
     return receipt, envelope

@@ -1,0 +1,94 @@
+"""The moment when an artifact becomes a file, in an order that no crash can break.
+
+``kill -9`` at any moment leaves either no visible file, or the complete one with its receipt; ``recovery``
+does the rest at the next start:
+
+1. A row ``running``. Then the part, ``incoming/….part``, is filled, verified by chunk and as a whole, and
+   fsynced. (A crash here: the part is removed, the row has failed.)
+2. One transaction: the row is ``committing`` and holds the digests, the signed receipt, and the name that the
+   file is about to get. (A crash here: nothing is visible, so as above. The receipt was given to nobody.)
+3. The part is linked to that name and the folder fsynced: the file is visible. (A crash here: the link is
+   found, and step 4 is done at the next start.)
+4. One transaction: the row is ``done``, and the audit entry says so. (A crash here: only the part's own name
+   is left to be removed.)
+5. The part's own name is removed, and the receipt is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comity.errors import ComityError, Denied
+from comity.protocol.exchange.events import Commit
+from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.progress import Meter
+from comity.services.exchange.records import record_arrival, record_failure
+from comity.services.exchange.recovery import part_of
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.threads import Threads
+from comity.services.trust import KnownPeer
+from comity.storage.blobs import Occupied
+from comity.storage.exchange import Outcome
+from comity.transport.interface import Lane
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An accepted transfer; ``row`` is its row."""
+
+    row: int
+    peer: KnownPeer
+    offer: Offer
+    meter: Meter
+
+    @property
+    def part(self) -> str:
+        return part_of(self.peer.key.hex, self.offer.transfer)
+
+
+async def publish(
+    around: Surroundings, threads: Threads, lane: Lane, arrival: Arrival, commit: Commit
+) -> bytes:
+    """Steps 2 to 5 for a part that is complete and fsynced; the receipt to send.
+
+    Denied where the agreement ended meanwhile; StorageUnusable, DiskFull.
+    """
+    if around.ended(arrival.peer):
+        raise Denied("the agreement ended before the artifact was complete")
+    offer, folder = arrival.offer, arrival.peer.local_id
+    envelope = around.notary.receipt(
+        arrival.peer.key,
+        nonce=offer.nonce,
+        agreement=offer.agreement,
+        charter=offer.charter,
+        manifest=commit.manifest,
+        digest=commit.digest,
+        size=offer.bytes,
+    )
+    receipt = envelope.to_json()
+    outcome = Outcome(
+        digest=commit.digest, manifest=commit.manifest, receipt=envelope.digest, envelope=receipt.decode()
+    )
+    while True:
+        stored = around.blobs.vacant(folder, offer.name)
+        around.store.committing(arrival.row, folder, stored, outcome)
+        try:
+            await threads.run(lane, around.blobs.publish, arrival.part, folder, stored)
+            break
+        except Occupied:
+            continue  # another transfer took the name; ``vacant`` finds the next
+    record_arrival(around, arrival.row, arrival.meter.path)
+    around.blobs.discard(arrival.part)
+    return receipt
+
+
+def settle(around: Surroundings, arrival: Arrival, error: ComityError) -> None:
+    """End a transfer that ``error`` stopped: undone, unless its file is visible already."""
+    stored = around.store.get(arrival.row)
+    if stored.state == "done":
+        return
+    if stored.folder and stored.stored and around.blobs.published(arrival.part, stored.folder, stored.stored):
+        record_arrival(around, arrival.row, arrival.meter.path)
+    else:
+        record_failure(around, arrival.row, error, done=arrival.meter.done, path=arrival.meter.path)
+    around.blobs.discard(arrival.part)

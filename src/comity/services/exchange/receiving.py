@@ -1,0 +1,171 @@
+"""One lane's thread on the receiving side: does what ``protocol.exchange.receiver`` says, and nothing else.
+
+``fill`` runs from the accepted offer until every byte is verified and on disk, ``thank`` sends the receipt
+once the inbox has committed, ``give_up`` tells the peer why there is none. While it checks or waits for the
+disk it says so every few seconds, so that the peer doesn't take it for dead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import replace
+
+from comity import limits
+from comity.clock import Clock
+from comity.errors import (
+    ComityError,
+    DiskFull,
+    LinkLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TransferFailed,
+)
+from comity.protocol.exchange.events import (
+    ChunkArrived,
+    Commit,
+    Committed,
+    ContentDigest,
+    CopyChunk,
+    Failed,
+    MessageReceived,
+    ReceiverEvent,
+    Send,
+    Trouble,
+    VerifyContent,
+    WriteChunk,
+)
+from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
+from comity.protocol.exchange.receiver import Receiver
+from comity.services.exchange.assembly import Assembly
+from comity.services.exchange.progress import Meter
+from comity.services.exchange.threads import Threads
+from comity.storage.blobs import Part
+from comity.storage.failures import StorageUnusable
+from comity.transport.interface import Lane
+
+
+class Receiving:
+    """An accepted transfer over ``lane``."""
+
+    def __init__(self, machine: Receiver, lane: Lane, meter: Meter, clock: Clock) -> None:
+        self._machine = machine
+        self._lane = lane
+        self._meter = meter
+        self._clock = clock
+        self._spoken = clock.monotonic()
+
+    def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
+        """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError."""
+        try:
+            part = create()
+        except ComityError as error:
+            return self.give_up(error)
+        try:
+            outcome = self._exchange(Assembly(part, self._meter.size), threads)
+        finally:
+            part.close()
+        if isinstance(outcome, Failed):
+            self._finish()
+        return outcome
+
+    def thank(self, receipt: bytes) -> None:
+        """Send the receipt. It is due whether the peer still listens or not."""
+        with suppress(LinkLost):
+            for output in self._machine.handle(Committed(receipt), self._clock.now()):
+                if isinstance(output, Send):
+                    self._lane.send(output.body)
+        self._finish()
+
+    def give_up(self, error: ComityError) -> Failed:
+        """Tell the peer that ``error`` ends it, and finish the link."""
+        failed = self._trouble(error)
+        self._finish()
+        return failed
+
+    def _exchange(self, assembly: Assembly, threads: Threads) -> Commit | Failed:
+        while True:
+            try:
+                outcome = self._next(assembly)
+                if isinstance(outcome, Commit):
+                    self._wait(threads.start(assembly.sync))
+            except (DiskFull, StorageUnusable) as error:
+                return self._trouble(error)
+            if outcome is not None:
+                return outcome
+
+    def _next(self, assembly: Assembly) -> Commit | Failed | None:
+        """Take one frame and do what follows from it."""
+        body = self._lane.receive()
+        if body is None:
+            return self._trouble(RemoteProtocolError("the peer ended the stream before its close"))
+        if not is_chunk(body):
+            return self._step(MessageReceived(bytes(body)), assembly)
+        try:
+            index, piece = parse_chunk(body)
+        except RemoteProtocolError as error:
+            return self._trouble(error)
+        arrived = ChunkArrived(index, len(piece), hashlib.sha256(piece).digest())
+        return self._step(arrived, assembly, piece)
+
+    def _step(
+        self, event: ReceiverEvent, assembly: Assembly, piece: memoryview | None = None
+    ) -> Commit | Failed | None:
+        for output in self._machine.handle(event, self._clock.now()):
+            match output:
+                case Send():
+                    self._lane.send(output.body)
+                case WriteChunk() if piece is not None:
+                    assembly.write(output.offset, piece)
+                    self._meter.sent += output.length
+                    self._meter.done += output.length
+                case CopyChunk():
+                    assembly.copy(output.source, output.offset, output.length)
+                    self._meter.done += output.length
+                    self._speak()
+                case VerifyContent():
+                    digest = assembly.content_digest(self._speak)
+                    return self._step(ContentDigest(digest), assembly)
+                case Commit() | Failed():
+                    return output
+        return None
+
+    def _trouble(self, error: ComityError) -> Failed:
+        """The peer hears what is meant for it; this side keeps the cause."""
+        for output in self._machine.handle(Trouble(fit_for_peer(error)), self._clock.now()):
+            match output:
+                case Send():
+                    self._lane.send(output.body)
+                case Failed():
+                    return replace(output, error=error)
+        raise LocalProtocolError("trouble did not end a transfer")
+
+    def _wait(self, work: Future[None]) -> None:
+        try:
+            while not wait([work], timeout=limits.WORKING_EVERY).done:
+                self._speak()
+        finally:
+            wait([work])  # the file must not be closed under it
+        work.result()
+
+    def _speak(self, done: int | None = None) -> None:
+        """Say that work goes on, if it has been a while."""
+        now = self._clock.monotonic()
+        if now - self._spoken >= limits.WORKING_EVERY:
+            self._spoken = now
+            self._lane.send(encode_message(Working(self._meter.done if done is None else done)))
+
+    def _finish(self) -> None:
+        with suppress(LinkLost, RemoteProtocolError):  # what was said before it was lost stands
+            self._lane.finish()
+
+
+def fit_for_peer(error: ComityError) -> ComityError:
+    """The error without what only this side should read: paths, and what the system said."""
+    if isinstance(error, DiskFull):
+        return DiskFull("it has no room for the file")
+    if isinstance(error, StorageUnusable):
+        return TransferFailed("it cannot store the file")
+    return error

@@ -1,0 +1,149 @@
+"""The exchange as the node's API sees it: send a file, list what was received, list transfers.
+
+It owns the threads and what runs now; ``outbox`` and ``inbox`` do the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from comity import limits
+from comity.clock import rfc3339
+from comity.control.exchange import (
+    Progress,
+    ReceivedFile,
+    ReceivedRequest,
+    ReceivedResult,
+    SendFileRequest,
+    SendResult,
+    Transfer,
+    TransfersResult,
+)
+from comity.errors import TimedOut
+from comity.identity.address import Address
+from comity.identity.card import Card, PeerName, parse_peer
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.keys import PublicKey
+from comity.identity.text import printable
+from comity.protocol.exchange.names import note_for
+from comity.protocol.hello import EXCHANGE_PORT
+from comity.services.exchange.inbox import Inbox
+from comity.services.exchange.outbox import Outbox
+from comity.services.exchange.progress import Meter
+from comity.services.exchange.recovery import recover
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.threads import Threads
+from comity.storage.exchange import StoredTransfer
+
+
+class ExchangeService:
+    """One node's artifacts. ``start`` before the network serves, ``stop`` after it has ended every stream."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._threads = Threads()
+        self._live: dict[int, Meter] = {}
+        self._arrived = asyncio.Event()
+        self._outbox = Outbox(around, self._threads, self._live)
+        self._inbox = Inbox(around, self._threads, self._live, self._announce)
+
+    def start(self) -> None:
+        """Put right what a crash left behind, then answer on port 1001. StorageUnusable, DiskFull."""
+        recover(self._around)
+        self._around.network.serve(EXCHANGE_PORT, self._inbox.answer)
+
+    def stop(self) -> None:
+        """Give up the threads."""
+        self._threads.close()
+
+    async def send(
+        self, request: SendFileRequest, fd: int, progress: Callable[[Progress], None]
+    ) -> SendResult:
+        """Send the file that ``fd`` reads; returns once the peer's signed receipt is verified and stored.
+
+        ``fd`` stays the caller's, who closes it after this returned or raised. ``progress`` is called on the
+        loop, at most every ``limits.PROGRESS_EVERY`` seconds. Before anything is dialled: NameRefused,
+        FileUnusable, TooLarge, UnknownPeer, UntrustedPeer, AmbiguousPeer, Denied. Then what ``Network.dial``
+        raises; PeerRefused, or the peer's DiskFull, NameRefused, TooLarge; FileChanged, FileUnusable;
+        TransferFailed where the link is lost, the agreement ends or the peer gives up; VerificationFailed
+        where its receipt is wrong; TimedOut; RemoteProtocolError.
+        """
+        return await self._outbox.send(request, fd, progress)
+
+    async def received(self, request: ReceivedRequest) -> ReceivedResult:
+        """Received files that are still in their place, the newest first; TimedOut, InvalidInput.
+
+        With ``wait``: files that were sent under this name, as soon as there is one, at most ``timeout``
+        seconds from now.
+        """
+        try:
+            async with asyncio.timeout(request.timeout if request.wait is not None else None):
+                while True:
+                    arrived = self._arrived
+                    found = self._received(request)
+                    if found or request.wait is None:
+                        return ReceivedResult(files=found)
+                    await arrived.wait()
+        except TimeoutError:
+            name = printable(request.wait or "", limits.FILE_NAME_BYTES)
+            raise TimedOut(f"no file named {name} arrived within {request.timeout:g} seconds") from None
+
+    def transfers(self) -> TransfersResult:
+        """Transfers in both directions, the newest first; what runs now as far as it is."""
+        rows = self._around.store.newest(limits.TRANSFERS_LISTED)
+        return TransfersResult(transfers=tuple(self._transfer(row) for row in rows))
+
+    def _announce(self) -> None:
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    def _received(self, request: ReceivedRequest) -> tuple[ReceivedFile, ...]:
+        rows = self._around.store.received(limits.RECEIVED_LISTED, request.wait)
+        if request.peer is not None:
+            named = parse_peer(request.peer)
+            rows = [row for row in rows if _is_from(row, named)]
+        return tuple(found for row in rows if (found := self._file(row)))
+
+    def _file(self, row: StoredTransfer) -> ReceivedFile | None:
+        blobs = self._around.blobs
+        if row.folder is None or row.stored is None or not blobs.present(row.folder, row.stored):
+            return None
+        return ReceivedFile(
+            path=blobs.path(row.folder, row.stored),
+            name=row.name,
+            bytes=row.bytes,
+            digest=row.digest or "",
+            from_=row.hostname,
+            fingerprint=str(PublicKey.from_hex(row.peer).fingerprint),
+            received_at=rfc3339(row.ended or row.started),
+            agreement=row.agreement,
+            note=note_for(row.name),
+        )
+
+    def _transfer(self, row: StoredTransfer) -> Transfer:
+        meter = self._live.get(row.id)
+        return Transfer(
+            transfer=row.transfer,
+            direction=row.direction,
+            peer=row.hostname,
+            name=row.name,
+            bytes=row.bytes,
+            bytes_done=meter.done if meter else row.bytes_done,
+            state="running" if row.state == "committing" else row.state,
+            path=meter.path if meter else row.path,
+            started_at=rfc3339(row.started),
+            problem=row.problem,
+            digest=row.digest,
+            receipt=row.receipt,
+        )
+
+
+def _is_from(row: StoredTransfer, named: Address | PeerName | Card | Fingerprint) -> bool:
+    """Whether a PEER argument names the sender, by what it was called when the file came."""
+    if isinstance(named, Address):
+        return row.address == str(named)
+    if isinstance(named, PeerName):
+        return row.hostname == str(named)
+    fingerprint = named.fingerprint if isinstance(named, Card) else named
+    return PublicKey.from_hex(row.peer).fingerprint == fingerprint

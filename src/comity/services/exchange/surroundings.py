@@ -1,0 +1,57 @@
+"""What the exchange works with, handed in as one value; tests hand in others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.identity.keys import PublicKey
+from comity.protocol.exchange.receipt import Parties
+from comity.services.audit import AuditService
+from comity.services.guard import Guard
+from comity.services.notary import Notary
+from comity.services.trust import KnownPeer
+from comity.storage.blobs import BlobStore
+from comity.storage.database import Database
+from comity.storage.exchange import ExchangeStore
+from comity.transport.interface import Network
+
+#: What agreements and policies call it.
+SERVICE = "exchange"
+
+
+class Trust(Protocol):
+    """What the exchange asks about peers; ``services.trust.TrustService`` answers."""
+
+    async def resolve(self, text: str) -> KnownPeer:
+        """The approved peer that a PEER argument names. UnknownPeer, UntrustedPeer, AmbiguousPeer."""
+
+    def known(self, peer: PublicKey) -> KnownPeer | None:
+        """The peer with this key, if an agreement with it is in force."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both."""
+
+    network: Network
+    trust: Trust
+    guard: Guard
+    audit: AuditService
+    notary: Notary
+    db: Database
+    store: ExchangeStore
+    blobs: BlobStore
+    clock: Clock
+    entropy: Entropy
+
+    def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
+        """Who a receipt between these two is about, in this node's realm."""
+        return Parties(sender, receiver, self.notary.rendezvous, self.notary.network)
+
+    def ended(self, peer: KnownPeer) -> bool:
+        """Whether the agreement that a transfer with ``peer`` began under is over."""
+        now = self.trust.known(peer.key)
+        return now is None or now.agreement.digest != peer.agreement.digest

@@ -1,0 +1,48 @@
+"""The exchange's threads: each serves one task, which can always get it back (DESIGN.md, "The house").
+
+A lane's thread blocks in the socket. A task that is cancelled aborts its lane, which unblocks the thread, and
+waits for it; so no thread outlives its transfer. They are our own, not asyncio's default ones, which others
+wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from comity import limits
+from comity.transport.interface import Lane
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: A lane's thread, and one beside it that hashes ahead or waits for the disk.
+_MOST = 2 * (limits.SENDING_AT_ONCE + limits.RECEIVING_AT_ONCE)
+
+
+class Threads:
+    """A bounded pool; callers bound themselves, so that a thread is always free."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="exchange")
+
+    async def run(self, lane: Lane, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """``work`` in a thread that may block on ``lane``."""
+        future = asyncio.wrap_future(self._pool.submit(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            lane.abort()
+            await asyncio.wait([future])
+            future.exception()  # seen: the cancellation is what counts
+            raise
+
+    def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """``work`` beside a lane's thread, which waits for it."""
+        return self._pool.submit(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """No more work; every transfer must be over."""
+        self._pool.shutdown(wait=True)

@@ -1,0 +1,273 @@
+"""Received files: parts under construction, and the finished ones, each under its peer's folder.
+
+    incoming/<part>.part            being written, 0600, nobody reads it
+    received/<folder>/<name>        complete and durable, never written again
+
+``publish`` is the moment when a file appears: a hard link of the synced part, which is atomic and never
+replaces anything. So a file is visible under its name whole or not at all, whenever the machine stops; the
+part is removed by ``discard`` later, and ``published`` tells after a crash on which side of that moment it
+was. Names come from the wire: they are checked again here, and every access is relative to a folder's
+descriptor that was opened without following links. What may be stored, and which transfer a part belongs to,
+is known elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from comity import limits
+from comity.errors import LocalProtocolError, TooLarge
+from comity.protocol.exchange.names import check_name
+from comity.storage.failures import FilesReported, StorageUnusable
+from comity.storage.private import check_private_folder, make_private_folder
+
+Buffer = bytes | bytearray | memoryview
+
+_SUFFIX = ".part"
+#: How filesystems without hard links answer (vfat, some FUSE and SMB mounts).
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync leaves data in the drive's cache
+
+
+class Occupied(Exception):
+    """Something is under this name already: no failure, the caller takes the next name."""
+
+
+class Part(Protocol):
+    """The bytes of one artifact on their way in. One thread at a time. Raises DiskFull, StorageUnusable."""
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Put all of ``data`` at ``offset``."""
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; what was never written reads as zeros."""
+
+    def sync(self) -> None:
+        """Return when everything written is on disk."""
+
+    def close(self) -> None:
+        """Give up the descriptor; the part stays until it is discarded."""
+
+
+class BlobStore(Protocol):
+    """Where parts and received files are. Methods raise DiskFull and StorageUnusable."""
+
+    def free_bytes(self) -> int:
+        """What this user may still write."""
+
+    def create(self, part: str, size: int) -> Part:
+        """A new part of ``size`` zero bytes that take no space yet. LocalProtocolError where one exists."""
+
+    def parts(self) -> tuple[str, ...]:
+        """Every part there is."""
+
+    def discard(self, part: str) -> None:
+        """Remove a part, if it is there. What was published stays."""
+
+    def vacant(self, folder: str, name: str) -> str:
+        """``name``, or the first of NAME.2, NAME.3, … that nothing in ``folder`` is called."""
+
+    def publish(self, part: str, folder: str, name: str) -> None:
+        """Make a synced part visible as ``folder/name``, durably. Occupied where something has that name."""
+
+    def published(self, part: str, folder: str, name: str) -> bool:
+        """Whether ``publish`` of this part under this name took effect."""
+
+    def present(self, folder: str, name: str) -> bool:
+        """Whether a received file is still there."""
+
+    def path(self, folder: str, name: str) -> str:
+        """Where a received file lies, for a person."""
+
+
+def numbered(name: str) -> Iterator[str]:
+    """``name``, NAME.2, NAME.3, …, each cut so that it stays a possible file name."""
+    yield name
+    for number in range(2, limits.RECEIVED_SAME_NAME + 1):
+        suffix = f".{number}"
+        kept = name.encode()[: limits.FILE_NAME_BYTES - len(suffix)].decode(errors="ignore")
+        yield kept.rstrip() + suffix
+
+
+def too_many(name: str) -> TooLarge:
+    """What ``vacant`` raises in the end."""
+    return TooLarge(
+        f"more than {limits.RECEIVED_SAME_NAME} files are called {name}", hint="move or remove some of them"
+    )
+
+
+class FileBlobStore:
+    """On a filesystem, in the two folders of a home, which are made where they are missing.
+
+    HomeUnsafe where one of them is a link or open to others.
+    """
+
+    def __init__(self, incoming: Path, received: Path) -> None:
+        self._received = received
+        for folder in (incoming, received):
+            make_private_folder(folder)
+        with FilesReported(incoming):
+            self._incoming_fd = _open_folder(str(incoming))
+        with FilesReported(received):
+            self._received_fd = _open_folder(str(received))
+
+    def close(self) -> None:
+        """Give up the folders."""
+        os.close(self._incoming_fd)
+        os.close(self._received_fd)
+
+    def free_bytes(self) -> int:
+        with FilesReported(self._received):
+            space = os.fstatvfs(self._incoming_fd)
+        return space.f_bavail * space.f_frsize
+
+    def create(self, part: str, size: int) -> Part:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with FilesReported(self._received):
+            try:
+                descriptor = os.open(_part_name(part), flags, 0o600, dir_fd=self._incoming_fd)
+            except FileExistsError as error:
+                raise LocalProtocolError(f"part {part} exists already") from error
+            try:
+                os.ftruncate(descriptor, size)
+            except BaseException:
+                os.close(descriptor)
+                self.discard(part)
+                raise
+        return _FilePart(descriptor, self._received)
+
+    def parts(self) -> tuple[str, ...]:
+        with FilesReported(self._received):
+            names = os.listdir(self._incoming_fd)
+        return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
+
+    def discard(self, part: str) -> None:
+        with FilesReported(self._received):
+            try:
+                os.unlink(_part_name(part), dir_fd=self._incoming_fd)
+            except FileNotFoundError:
+                return
+
+    def vacant(self, folder: str, name: str) -> str:
+        for candidate in numbered(name):
+            if self._lstat(folder, candidate) is None:
+                return candidate
+        raise too_many(name)
+
+    def publish(self, part: str, folder: str, name: str) -> None:
+        check_name(name)
+        with FilesReported(self._received), self._folder(folder, create=True) as descriptor:
+            os.fsync(self._incoming_fd)
+            try:
+                os.link(_part_name(part), name, src_dir_fd=self._incoming_fd, dst_dir_fd=descriptor)
+            except FileExistsError as error:
+                raise Occupied(name) from error
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._rename(part, descriptor, name)
+            os.fsync(descriptor)
+
+    def published(self, part: str, folder: str, name: str) -> bool:
+        here = self._lstat(folder, name)
+        if here is None:
+            return False
+        with FilesReported(self._received):
+            try:
+                origin = os.stat(_part_name(part), dir_fd=self._incoming_fd, follow_symlinks=False)
+            except FileNotFoundError:
+                return True  # renamed, or linked and then discarded
+        return (origin.st_dev, origin.st_ino) == (here.st_dev, here.st_ino)
+
+    def present(self, folder: str, name: str) -> bool:
+        status = self._lstat(folder, name)
+        return status is not None and stat.S_ISREG(status.st_mode)
+
+    def path(self, folder: str, name: str) -> str:
+        return str(self._received / folder / name)
+
+    def _rename(self, part: str, folder: int, name: str) -> None:
+        """Without hard links: nobody but this daemon creates files here, so that looking first will do."""
+        if _lstat_at(folder, name) is not None:
+            raise Occupied(name)
+        os.rename(_part_name(part), name, src_dir_fd=self._incoming_fd, dst_dir_fd=folder)
+
+    def _lstat(self, folder: str, name: str) -> os.stat_result | None:
+        check_name(name)
+        with FilesReported(self._received):
+            try:
+                with self._folder(folder, create=False) as descriptor:
+                    return _lstat_at(descriptor, name)
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _folder(self, folder: str, *, create: bool) -> Iterator[int]:
+        """A peer's folder, opened; ``create`` makes it durably where it is missing."""
+        check_name(folder)
+        if create:
+            try:
+                os.mkdir(folder, 0o700, dir_fd=self._received_fd)
+                os.fsync(self._received_fd)
+            except FileExistsError:
+                check_private_folder(self._received / folder)
+        descriptor = _open_folder(folder, self._received_fd)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+class _FilePart:
+    def __init__(self, descriptor: int, where: Path) -> None:
+        self._descriptor = descriptor
+        self._where = where
+
+    def write(self, offset: int, data: Buffer) -> None:
+        view = memoryview(data)
+        with FilesReported(self._where):
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                offset += written
+                view = view[written:]
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        with FilesReported(self._where):
+            while buffer:
+                count = os.preadv(self._descriptor, [buffer], offset)
+                if count == 0:
+                    raise StorageUnusable(f"a part in {self._where.parent} is shorter than it was")
+                offset += count
+                buffer = buffer[count:]
+
+    def sync(self) -> None:
+        with FilesReported(self._where):
+            os.fsync(self._descriptor)
+            if _FULL_SYNC is not None:
+                fcntl.fcntl(self._descriptor, _FULL_SYNC)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _open_folder(path: str, at: int | None = None) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+
+
+def _lstat_at(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _part_name(part: str) -> str:
+    check_name(part)
+    return part + _SUFFIX

@@ -1,0 +1,193 @@
+"""Transfers and their receipts: one row each, kept for good, because the receipt is evidence.
+
+    running ──► done                      what went out
+    running ──► committing ──► done       what came in; ``committing`` names the file that is about to appear
+    running, committing ──► failed
+
+Both sides' ids are the sender's, so a row is found by direction, peer and id. Writes join the caller's
+transaction, which is how an audit entry and its row become one. The bytes are in ``storage.blobs``; which
+order makes a crash harmless is told in ``services.exchange.inbox``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from comity.identity.keys import PublicKey
+from comity.storage.database import Database
+
+Direction = Literal["in", "out"]
+
+TABLES = """
+CREATE TABLE transfer (
+    id INTEGER PRIMARY KEY,
+    direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+    peer TEXT NOT NULL,
+    transfer TEXT NOT NULL,
+    hostname TEXT NOT NULL,
+    address TEXT NOT NULL,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    agreement TEXT NOT NULL,
+    started REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'committing', 'done', 'failed')),
+    ended REAL,
+    bytes_done INTEGER NOT NULL DEFAULT 0,
+    path TEXT,
+    problem TEXT NOT NULL DEFAULT '',
+    folder TEXT,
+    stored TEXT,
+    digest TEXT,
+    manifest TEXT,
+    receipt TEXT,
+    envelope TEXT,
+    UNIQUE (direction, peer, transfer)
+);
+CREATE INDEX transfer_by_name ON transfer (name, direction, state);
+CREATE INDEX transfer_by_state ON transfer (state, direction);
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTransfer:
+    """What is known when a transfer begins. ``hostname`` and ``address`` are the peer's at that time."""
+
+    direction: Direction
+    peer: PublicKey
+    transfer: str
+    hostname: str
+    address: str
+    name: str
+    bytes: int
+    agreement: str
+    started: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the receipt says, and the receipt: ``receipt`` is its digest, ``envelope`` its JSON."""
+
+    digest: str
+    manifest: str
+    receipt: str
+    envelope: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTransfer:
+    """One row. Times are seconds UTC; ``path`` names the link that carried it (``direct``, ``relay``, …).
+
+    ``folder`` and ``stored`` say where a received file lies. What a transfer doesn't have yet is None.
+    """
+
+    id: int
+    direction: Direction
+    peer: str
+    transfer: str
+    hostname: str
+    address: str
+    name: str
+    bytes: int
+    agreement: str
+    started: float
+    state: Literal["running", "committing", "done", "failed"]
+    ended: float | None
+    bytes_done: int
+    path: str | None
+    problem: str
+    folder: str | None
+    stored: str | None
+    digest: str | None
+    manifest: str | None
+    receipt: str | None
+    envelope: str | None
+
+
+class ExchangeStore:
+    """The transfers of one node."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def known(self, direction: Direction, peer: PublicKey, transfer: str) -> bool:
+        """Whether this id was used already."""
+        found = self._select("direction = ? AND peer = ? AND transfer = ?", direction, peer.hex, transfer)
+        return bool(found)
+
+    def get(self, row: int) -> StoredTransfer:
+        """The row that ``begin`` made."""
+        return self._select("id = ?", row)[0]
+
+    def begin(self, new: NewTransfer) -> int:
+        """The row of a transfer that runs from now on; its id must not be known."""
+        cursor = self._db.execute(
+            "INSERT INTO transfer (direction, peer, transfer, hostname, address, name, bytes, agreement,"
+            " started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(new.direction, new.peer.hex, new.transfer, new.hostname, new.address),
+                *(new.name, new.bytes, new.agreement, new.started),
+            ),
+        )
+        row = cursor.lastrowid
+        if row is None:  # never so after an INSERT
+            raise AssertionError("sqlite gave no row id")
+        return row
+
+    def committing(self, row: int, folder: str, stored: str, outcome: Outcome) -> None:
+        """What came in is complete, signed for, and about to appear as ``folder/stored``."""
+        self._db.execute(
+            "UPDATE transfer SET state = 'committing', folder = ?, stored = ?, digest = ?, manifest = ?,"
+            " receipt = ?, envelope = ? WHERE id = ?",
+            (
+                *(folder, stored, outcome.digest, outcome.manifest),
+                *(outcome.receipt, outcome.envelope, row),
+            ),
+        )
+
+    def arrived(self, row: int, ended: float, path: str | None) -> None:
+        """The file is visible."""
+        self._db.execute(
+            "UPDATE transfer SET state = 'done', ended = ?, bytes_done = bytes, path = ? WHERE id = ?",
+            (ended, path, row),
+        )
+
+    def delivered(self, row: int, ended: float, path: str, outcome: Outcome) -> None:
+        """The peer's receipt is verified."""
+        self._db.execute(
+            "UPDATE transfer SET state = 'done', ended = ?, bytes_done = bytes, path = ?, digest = ?,"
+            " manifest = ?, receipt = ?, envelope = ? WHERE id = ?",
+            (
+                *(ended, path, outcome.digest, outcome.manifest),
+                *(outcome.receipt, outcome.envelope, row),
+            ),
+        )
+
+    def failed(self, row: int, ended: float, problem: str, *, done: int = 0, path: str | None = None) -> None:
+        """It will not complete; a receipt that was signed for it was never given away, and is forgotten."""
+        self._db.execute(
+            "UPDATE transfer SET state = 'failed', ended = ?, problem = ?, bytes_done = ?, path = ?,"
+            " folder = NULL, stored = NULL, receipt = NULL, envelope = NULL WHERE id = ?",
+            (ended, problem, done, path, row),
+        )
+
+    def unfinished(self) -> list[StoredTransfer]:
+        """What a stopped daemon left behind, the oldest first."""
+        return self._select("state IN ('running', 'committing')")
+
+    def newest(self, limit: int) -> list[StoredTransfer]:
+        """Transfers in both directions, the newest first."""
+        return self._select("1 ORDER BY id DESC LIMIT ?", limit)
+
+    def received(self, limit: int, name: str | None = None) -> list[StoredTransfer]:
+        """Files that arrived, under ``name`` where it is given, the newest first."""
+        return self._select(
+            "direction = 'in' AND state = 'done' AND (? IS NULL OR name = ?)"
+            " ORDER BY ended DESC, id DESC LIMIT ?",
+            *(name, name, limit),
+        )
+
+    def _select(self, where: str, *values: object) -> list[StoredTransfer]:
+        query = f"SELECT * FROM transfer WHERE {where}"  # noqa: S608  constants of this class
+        rows = self._db.execute(query, values)
+        return [StoredTransfer(**dict(zip(row.keys(), row, strict=True))) for row in rows]
