@@ -339,7 +339,7 @@ async def test_worn_link_carries_no_further_stream() -> None:
 async def test_pooled_link_that_went_dumb_costs_one_deadline() -> None:
     """A path that swallows everything: no close arrives, so the pool cannot know."""
     async with (
-        pair(dialler_bounds=replace(QUICK, hello=0.5)) as (dialler, acceptor),
+        pair(dialler_bounds=replace(QUICK, hello=1.5)) as (dialler, acceptor),
         proxy(acceptor.port) as (address, cutter),
     ):
         straight = acceptor.network.candidates()

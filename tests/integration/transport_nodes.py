@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,6 +35,7 @@ class ListGate:
         self.keys = set(approved)
         self.reasons: dict[PublicKey, Refused] = {}
         self.turned_away: list[tuple[PublicKey | None, str, str]] = []
+        self.fault: Exception | None = None
 
     def approved(self, peer: PublicKey) -> bool:
         return peer in self.keys
@@ -43,6 +44,8 @@ class ListGate:
         return self.reasons.get(peer) if peer in self.keys else UNIFORM_REFUSAL
 
     def refused(self, peer: PublicKey | None, remote: str, code: str, reason: str) -> None:
+        if self.fault is not None:
+            raise self.fault
         self.turned_away.append((peer, code, reason))
 
     @property
@@ -150,14 +153,14 @@ async def greeted(dialler: Node, acceptor: Node, port: int = 7) -> SecureChannel
     return channel
 
 
-async def closed_port() -> int:
+def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 class FakeRendezvous:
-    """A rendezvous of which only the relay's desk is open; ``offer`` is how the peer hears of a lane.
+    """A rendezvous of which only the relay's desk is open.
 
     It implements the whole protocol, so that it can stand where a client stands.
     """
@@ -168,10 +171,21 @@ class FakeRendezvous:
         self.authority = ""
         self.asker = asker
         self.asked = 0
-        self.offer: Callable[[RelayOffer], object] | None = None
+        self.prefaces: list[bytes] = []
+        self.ready = RELAY_READY
+        self.forgetful = False
         self.tasks: set[asyncio.Task[object]] = set()
+        self._offer: Callable[[RelayOffer], Awaitable[None]] | None = None
         self._lanes: dict[bytes, bytes] = {}  # each ticket's counterpart
         self._waiting: dict[bytes, asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+
+    def offer_to(self, peer: Callable[[RelayOffer], Awaitable[None]] | None) -> None:
+        """Who is told of a lane that was asked for; None: nobody is online."""
+        self._offer = peer
+
+    @property
+    def redeemed(self) -> int:
+        return len(self.prefaces)
 
     @property
     def online(self) -> bool:
@@ -199,11 +213,11 @@ class FakeRendezvous:
 
     async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
         self.asked += 1
-        if self.offer is None or self.asker is None:
+        if self._offer is None or self.asker is None:
             raise PeerUnreachable("the peer is not online")
         ours, theirs = (SystemEntropy().token(32) for _ in range(2))
         self._lanes[ours], self._lanes[theirs] = theirs, ours
-        self.offer(RelayOffer(peer=self.asker.hex, call=call.hex(), ticket=theirs.hex()))
+        await self._offer(RelayOffer(peer=self.asker.hex, call=call.hex(), ticket=theirs.hex()))
         return ours
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -213,21 +227,22 @@ class FakeRendezvous:
         self.tasks.add(task)
         try:
             preface = await reader.readexactly(RELAY_PREFACE_BYTES)
+            self.prefaces.append(preface)
             mine = bytes.fromhex(preface[-65:-1].decode())
             other = self._lanes.pop(mine, b"")
-            if not other:
+            if not other or self.forgetful:
                 return
             if (arrived := self._waiting.pop(mine, None)) is None:
                 self._waiting[other] = asyncio.get_running_loop().create_future()
                 their_reader, their_writer = await self._waiting[other]
-                writer.write(RELAY_READY)
-                their_writer.write(RELAY_READY)
+                writer.write(self.ready)
+                their_writer.write(self.ready)
                 await asyncio.gather(splice(reader, their_writer), splice(their_reader, writer))
             else:
                 arrived.set_result((reader, writer))
                 await writer.wait_closed()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the test is over
         finally:
             writer.close()
             self.tasks.discard(task)

@@ -51,6 +51,7 @@ class Listener:
             self._resume.cancel()
         if self._loop is not None:
             self._loop.remove_reader(self._sock)
+            self._loop = None
         self._sock.close()
 
     def _accept(self) -> None:

@@ -86,15 +86,16 @@ class Race:
     async def _run(self, tiers: Sequence[Sequence[Attempt]]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                running: list[asyncio.Task[None]] = []
+                running: list[asyncio.Task[bool]] = []
                 for tier in tiers:
-                    if running:  # the ones before have run alone, unless they are through already
-                        await asyncio.wait(running, timeout=self._bounds.relay_head_start)
+                    if running:
+                        await _hopeless(running, self._bounds.relay_head_start)
                     running += [group.create_task(self._try(attempt)) for attempt in tier]
         finally:
             self._arrived.put_nowait(None)
 
-    async def _try(self, attempt: Attempt) -> None:
+    async def _try(self, attempt: Attempt) -> bool:
+        """Whether there is a link."""
         where = ""
         try:
             sock = await attempt.open()
@@ -104,10 +105,20 @@ class Race:
         except (ComityError, OSError) as error:
             self._mismatch = self._mismatch or isinstance(error, IdentityMismatch)
             self._note(attempt.path, where + str(error))
-            return
+            return False
         link = Link(channel, attempt.path)
         self._links.add(link)
         self._arrived.put_nowait(link)
+        return True
 
     def _note(self, path: str, failure: str) -> None:
-        self._failures.append(f"{path} {failure}")
+        self._failures.append(f"{path}: {failure}")
+
+
+async def _hopeless(running: Sequence[asyncio.Task[bool]], head_start: float) -> None:
+    """Return when all have failed, or when their head start is over: a link may say hello until then."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + head_start
+    _, pending = await asyncio.wait(running, timeout=head_start)
+    if not pending and any(task.result() for task in running):
+        await asyncio.sleep(end - loop.time())

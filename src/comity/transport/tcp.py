@@ -80,6 +80,8 @@ def parse_listen(text: str) -> tuple[str, int]:
         )
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    elif ":" in host:
+        raise InvalidInput(f"an IPv6 address stands in brackets, as in [{host}]:{port}")
     return normalise_host(host), int(port)
 
 

@@ -78,6 +78,8 @@ class TlsSocket:
         raises.
         """
         try:
+            if self._blocking:
+                return  # a thread has it: there is no farewell
             async with asyncio.timeout(timeout):
                 await self.drive(None, self.connection.shutdown)
                 self.sock.shutdown(socket.SHUT_WR)
