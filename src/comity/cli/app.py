@@ -1,0 +1,128 @@
+"""Where the command line starts and ends: the table of commands, and every error's way to the person who
+typed.
+
+Only what all commands need is imported here; ``comity --help`` loads neither cryptography nor the control
+types.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from comity import __version__
+from comity.cli.commands import Entry, LazyGroup, example_text
+from comity.cli.output import Output
+from comity.errors import ComityError, InvalidInput
+
+#: What a shell reports of a program that a signal ended: 128 and its number.
+INTERRUPTED = 130
+NOBODY_READS = 141
+
+_SECTIONS = {
+    "This node": {
+        "init": Entry("comity.cli.node:init", "Create this node's identity and join a rendezvous."),
+        "up": Entry("comity.cli.node:up", "Start this node."),
+        "down": Entry("comity.cli.node:down", "Stop this node."),
+        "status": Entry("comity.cli.node:status", "Tell whether this node runs and is registered."),
+        "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
+        "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
+        "logs": Entry("comity.cli.about:logs", "Show this node's log."),
+    },
+    "Peers": {
+        "find": Entry("comity.cli.peers:find", "Look a node up by its name."),
+        "peers": Entry("comity.cli.peers:peers", "List trusted peers and public nodes."),
+        "ping": Entry("comity.cli.peers:ping", "Measure the way to a trusted peer."),
+        "set-tags": Entry("comity.cli.peers:set_tags", "Choose the tags that this node is found by."),
+        "set-visibility": Entry("comity.cli.peers:set_visibility", "List this node for others, or not."),
+    },
+    "Trust": {
+        "handshake": Entry("comity.cli.asking:handshake", "Ask a peer for an agreement, and say why."),
+        "pending": Entry("comity.cli.answering:pending", "Show the handshakes that wait for your answer."),
+        "approve": Entry("comity.cli.answering:approve", "Approve a peer's handshake."),
+        "reject": Entry("comity.cli.answering:reject", "Reject a peer's handshake, and say why."),
+        "confirm": Entry("comity.cli.answering:confirm", "Record that you compared a peer's fingerprint."),
+        "trust": Entry("comity.cli.asking:trust", "List agreements, past and present."),
+        "revoke": Entry("comity.cli.asking:revoke", "End an agreement at once (also: untrust)."),
+        "agreement": Entry("comity.cli.agreement:agreement", "Export an agreement, or verify one offline."),
+    },
+    "Exchange": {
+        "send-file": Entry("comity.cli.exchange:send_file", "Send a file to a trusted peer."),
+        "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),
+        "transfers": Entry("comity.cli.exchange:transfers", "List what is on its way, and what was."),
+    },
+    "Evidence": {
+        "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
+    },
+    "Other programs": {
+        "rendezvous": Entry("comity.cli.programs:rendezvous", "Run a rendezvous server."),
+        "demo": Entry("comity.cli.programs:demo", "Two hospitals, end to end, on this machine."),
+        "version": Entry("comity.cli.about:version", "Print the version."),
+    },
+}
+
+app = LazyGroup(
+    "comity",
+    help="Institutions share models, not data, under an agreement that the software enforces.",
+    epilog=example_text(
+        "comity init --hostname lab-a-trainer --join @join.url\n"
+        "comity up\n"
+        'comity handshake lab-b-trainer "IRB #2026-0142, lung cancer study"'
+    ),
+    sections=_SECTIONS,
+    aliases={"untrust": "revoke"},
+)
+click.version_option(__version__, prog_name="comity", message="%(prog)s %(version)s")(app)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status, as docs/reference/errors.md lists them."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    output = Output(sys.stdout, sys.stderr, os.environ)
+    try:
+        status = _run(arguments, output)
+        output.close()
+    except BrokenPipeError:
+        _discard_output()
+        return NOBODY_READS
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _run(arguments: list[str], output: Output) -> int:
+    # Not app.main(), which answers closed pipes and Ctrl-C in its own way.
+    try:
+        with app.make_context("comity", arguments, obj=output) as context:
+            app.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except ComityError as error:
+        output.error(error)
+        return error.exit_status
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        output.json = output.json or "--json" in arguments  # it may stand behind the mistake
+        misuse = _misuse(error)
+        output.error(misuse)
+        return misuse.exit_status
+    return 0
+
+
+def _misuse(error: click.ClickException) -> InvalidInput:
+    """A usage error in our own words' form: lower case, no full stop, one command to try next."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else "comity"
+    return InvalidInput(text[:1].lower() + text[1:], hint=f"see {where} --help")
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush what nobody reads, as its own documentation advises for SIGPIPE."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,92 @@
+"""Files: send-file, received, transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from comity import limits
+from comity.cli import wording
+from comity.cli.commands import command
+from comity.cli.output import Output, table
+from comity.cli.progress import TransferDisplay
+from comity.control import ReceivedRequest, ReceivedResult, TransfersResult
+from comity.sdk import exchange as sdk
+from comity.sdk.client import Client
+
+
+@command("send-file", example="comity send-file lab-b-trainer /models/round-3-weights.safetensors")
+@click.argument("peer")
+@click.argument("path", type=click.Path())
+@click.pass_obj
+def send_file(output: Output, peer: str, path: str) -> None:
+    """Send the file at PATH to a trusted PEER, and return once its signed receipt is here."""
+    display = TransferDisplay(output)
+    result = sdk.send_file(Client(), peer, path, display.update)
+    output.show(result, display.finish(result))
+
+
+@command("received", example="comity received --wait round-3-weights.safetensors --timeout 600")
+@click.option("--wait", metavar="NAME", help="Wait until a file that was sent under this name is there.")
+@click.option(
+    "--timeout",
+    type=float,
+    default=limits.RECEIVED_WAIT_SECONDS,
+    show_default=True,
+    metavar="S",
+    help="How many seconds --wait waits.",
+)
+@click.option("--from", "peer", metavar="PEER", help="Only files from this peer.")
+@click.pass_obj
+def received(output: Output, wait: str | None, timeout: float, peer: str | None) -> None:
+    """List the files that arrived, whole and verified, or wait for one."""
+    request = ReceivedRequest(wait=wait, timeout=0.0 if wait is None else timeout, peer=peer)
+    result = sdk.received(Client(), request)
+    output.show(result, _arrived(result))
+
+
+@command("transfers", example="comity transfers")
+@click.pass_obj
+def transfers(output: Output) -> None:
+    """List what is on its way, and what was."""
+    result = sdk.transfers(Client())
+    output.show(result, _moving(result))
+
+
+def _arrived(result: ReceivedResult) -> Iterator[str]:
+    if not result.files:
+        yield "Nothing has arrived yet."
+        return
+    rows = [
+        (file.name, wording.size(file.bytes), file.from_, wording.moment(file.received_at), file.path)
+        for file in result.files
+    ]
+    yield from table(("NAME", "SIZE", "FROM", "RECEIVED", "PATH"), rows)
+    for file in result.files:
+        if file.note:
+            yield f"Note: {file.name} {file.note}"
+
+
+def _moving(result: TransfersResult) -> list[str]:
+    if not result.transfers:
+        return ["No transfers yet."]
+    rows = [
+        (
+            "to" if transfer.direction == "out" else "from",
+            transfer.peer,
+            transfer.name,
+            wording.size(transfer.bytes),
+            _state(transfer.state, transfer.bytes_done, transfer.bytes, transfer.problem),
+            transfer.path or "-",
+            wording.moment(transfer.started_at),
+        )
+        for transfer in result.transfers
+    ]
+    return table(("", "PEER", "NAME", "SIZE", "STATE", "PATH", "STARTED"), rows)
+
+
+def _state(state: str, done: int, total: int, problem: str) -> str:
+    if state == "running":
+        return f"{100 * done // max(total, 1)}%"
+    return f"{state}: {problem}" if problem else state

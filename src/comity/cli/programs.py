@@ -1,0 +1,65 @@
+"""The other programs of this distribution, which take this process's place: rendezvous serve, demo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from comity.cli.commands import Group, command
+from comity.cli.output import Output
+
+rendezvous = Group("rendezvous", help="Run a rendezvous: registry, mailbox and blind relay in one process.")
+
+
+@command(
+    "serve",
+    example="comity rendezvous serve --listen 0.0.0.0:9000 --advertise comity://rendezvous.example:9000",
+)
+@click.option(
+    "--listen",
+    multiple=True,
+    required=True,
+    metavar="HOST:PORT",
+    help="Where to listen; :PORT for every interface, port 0 for any free one; may be repeated.",
+)
+@click.option("--advertise", metavar="URL", help="The public comity://HOST:PORT of this server.")
+@click.option("--state", metavar="DIR", help="Where its key, its database and join.url lie.")
+@click.pass_obj
+def serve(output: Output, listen: tuple[str, ...], advertise: str | None, state: str | None) -> None:
+    """Serve a rendezvous until it is ended.
+
+    The join URL for nodes is written to join.url in its state folder. With --json the log on standard error
+    is JSON, one object a line.
+    """
+    arguments = [part for place in listen for part in ("--listen", place)]
+    if advertise is not None:
+        arguments += ["--advertise", advertise]
+    if state is not None:
+        arguments += ["--state", state]
+    if output.json:
+        arguments += ["--log-format", "json"]
+    _become("comity.rendezvous", arguments)
+
+
+rendezvous.add_command(serve)
+
+
+@command("demo", example="comity demo", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def demo(output: Output, arguments: tuple[str, ...]) -> None:
+    """Two hospitals train on real patients, share models and not data, on this machine.
+
+    ARGUMENTS are the demo's own.
+    """
+    _become("comity.demo", [*arguments, *(["--json"] if output.json else [])])
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    # -P: a folder that happens to be the current one must not add modules
+    command_line = [sys.executable, "-P", "-m", module, *arguments]
+    os.execv(sys.executable, command_line)  # noqa: S606  no shell is wanted
