@@ -1,0 +1,211 @@
+"""The control API's client: one operation, one HTTP request over the daemon's Unix socket.
+
+Standard library only. It finds the daemon of a home, checks that the folder with its sockets is ours alone,
+and turns what comes back into control types and errors. It knows no operation: those are in the modules
+beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from comity import limits
+from comity.control import Progress
+from comity.control.codec import from_plain, to_json
+from comity.errors import (
+    ComityError,
+    InvalidInput,
+    LocalProtocolError,
+    NotInitialised,
+    NotRunning,
+    RemoteProtocolError,
+    TimedOut,
+    TransferFailed,
+    from_code,
+)
+from comity.storage.home import Home
+from comity.storage.lease import find_runtime
+from comity.storage.runtime import Runtime
+
+T = TypeVar("T")
+_HELD = b"OK\n"
+
+
+class Client:
+    """The daemon of one home. Every call is a connection of its own, so threads may share a Client.
+
+    Every method raises NotInitialised, NotRunning, HomeUnsafe, TimedOut, RemoteProtocolError where the daemon
+    can't be asked, and whatever error the daemon answers with.
+    """
+
+    def __init__(self, home: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
+        """``home``: a node's folder; without it the one that ``environ`` (by default the process's) names."""
+        self._environ = os.environ if environ is None else environ
+        chosen = Home.from_environment(self._environ) if home is None else Home(Path(os.path.realpath(home)))
+        self.home = chosen
+
+    def call(self, operation: str, request: object | None, result: type[T], *, wait: float = 0.0) -> T:
+        """Ask for one operation; ``wait``: seconds that the operation itself may wait for somebody."""
+        with _Exchange(self._runtime(), limits.CONTROL_ANSWER_SECONDS + wait) as exchange:
+            exchange.post(operation, request)
+            return from_plain(exchange.answer(), result)
+
+    def follow(
+        self, operation: str, request: object, result: type[T], progress: Callable[[Progress], None]
+    ) -> T:
+        """Ask for a long operation: ``progress`` gets each line of it, the result ends it."""
+        with _Exchange(self._runtime(), limits.CONTROL_SILENCE_SECONDS) as exchange:
+            exchange.post(operation, request)
+            while True:
+                line = exchange.line()
+                if "result" in line:
+                    return from_plain(line["result"], result)
+                progress(from_plain(line.get("progress"), Progress))
+
+    def hand_over(self, descriptor: int) -> str:
+        """Give the daemon an open file; the name by which a request can mean it, for a short while, once."""
+        token = secrets.token_hex(16)
+        with _connected(self._runtime().handoff_socket, limits.CONTROL_ANSWER_SECONDS) as channel:
+            try:
+                socket.send_fds(channel, [token.encode("ascii")], [descriptor])
+                channel.shutdown(socket.SHUT_WR)
+                held = channel.recv(len(_HELD))
+            except TimeoutError as error:
+                raise _too_slow(limits.CONTROL_ANSWER_SECONDS) from error
+            except OSError as error:
+                raise _gone() from error
+        if held != _HELD:
+            raise TransferFailed("the daemon did not take the open file: it holds too many")
+        return token
+
+    def _runtime(self) -> Runtime:
+        if not self.home.initialised:
+            raise NotInitialised(f"no node is set up in {self.home.path}")
+        runtime = find_runtime(self.home, self._environ)
+        if not os.path.lexists(runtime.control_socket):
+            raise NotRunning(f"the node in {self.home.path} is not running")
+        runtime.check()
+        return runtime
+
+
+class _Exchange:
+    """One request and its answer; the connection ends with the block. Failures underneath become ours."""
+
+    def __init__(self, runtime: Runtime, timeout: float) -> None:
+        self._timeout = timeout
+        self._connection = http.client.HTTPConnection("localhost", timeout=timeout)
+        self._connection.sock = _connected(runtime.control_socket, timeout)
+        self._response: http.client.HTTPResponse | None = None
+
+    def post(self, operation: str, request: object | None) -> None:
+        """Send the request, and wait for the answer's head."""
+        try:
+            body = b"{}" if request is None else to_json(request)
+        except UnicodeEncodeError as error:
+            raise InvalidInput("an argument is not valid text (a byte that is not UTF-8)") from error
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        with self._translated():
+            self._connection.request("POST", f"/v1/{operation}", body, headers)
+            self._response = self._connection.getresponse()
+
+    def answer(self) -> dict[str, Any]:
+        """The whole answer; the error in it is raised."""
+        return self._read(lambda response: response.read(limits.CONTROL_ANSWER_BYTES))
+
+    def line(self) -> dict[str, Any]:
+        """The next line of a long answer; the error in it is raised."""
+        return self._read(lambda response: response.readline(limits.CONTROL_LINE_BYTES))
+
+    def _read(self, read: Callable[[http.client.HTTPResponse], bytes]) -> dict[str, Any]:
+        if self._response is None:
+            raise LocalProtocolError("an answer is read before anything was asked")
+        with self._translated():
+            data = read(self._response)
+        if not data:
+            raise _gone()
+        return _answer(self._response.status, data)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise _too_slow(self._timeout) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _gone() from error
+
+    def __enter__(self) -> _Exchange:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._connection.close()
+        if self._response is not None:
+            self._response.close()
+
+
+def _connected(path: Path, timeout: float) -> socket.socket:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.settimeout(timeout)
+        channel.connect(os.fspath(path))
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        channel.close()
+        raise NotRunning("the node is not running: nobody listens on its socket") from error
+    except BaseException:
+        channel.close()
+        raise
+    return channel
+
+
+def _answer(status: int, body: bytes) -> dict[str, Any]:
+    """The JSON object in an answer; the error in it, where it holds one."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _nonsense(status) from error
+    if not isinstance(answer, dict):
+        raise _nonsense(status)
+    if "error" in answer:
+        raise reported(answer["error"])
+    if status != http.client.OK:
+        raise _nonsense(status)
+    return answer
+
+
+def reported(failure: object) -> ComityError:
+    """The error that the daemon reports. A code that no class here bears keeps its name."""
+    if not isinstance(failure, dict) or not isinstance(failure.get("code"), str):
+        return RemoteProtocolError("the daemon reports an error without a code")
+    code, message = failure["code"], str(failure.get("message", ""))
+    error = from_code(code, message, str(failure.get("hint", "")))
+    return error if error.code == code else _other(code)(message, hint=error.hint)
+
+
+def _other(code: str) -> type[ComityError]:
+    return type("ReportedByDaemon", (ComityError,), {"code": code})
+
+
+def _nonsense(status: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"the daemon's answer (HTTP status {status}) is not understood",
+        hint="run comity down, then comity up, so that both are the same version",
+    )
+
+
+def _gone() -> NotRunning:
+    return NotRunning("the daemon ended before it answered", hint="run comity logs, then comity up")
+
+
+def _too_slow(seconds: float) -> TimedOut:
+    return TimedOut(
+        f"the daemon did not answer within {seconds:.0f} s", hint="run comity status, or comity logs"
+    )

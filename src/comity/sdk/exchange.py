@@ -1,0 +1,82 @@
+"""Files to and from peers. Errors: those of ``Client``, and those of the operation.
+
+The file is opened here, with the rights of whoever calls, and the open descriptor is handed to the daemon: it
+never opens a path that somebody else chose (SECURITY.md rule 15).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from comity.control import (
+    Progress,
+    ReceivedRequest,
+    ReceivedResult,
+    SendFileRequest,
+    SendResult,
+    TransfersResult,
+)
+from comity.errors import FileUnusable
+from comity.identity.text import printable
+from comity.protocol.exchange.names import check_name
+from comity.sdk.client import Client
+
+_REASONS = {
+    errno.ENOENT: "there is no such file",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.EACCES: "you may not read it",
+    errno.EPERM: "you may not read it",
+    errno.ELOOP: "its symbolic links go round in a circle",
+    errno.ENXIO: "it is not a regular file",
+}
+
+
+def send_file(
+    client: Client, peer: str, path: str | os.PathLike[str], progress: Callable[[Progress], None]
+) -> SendResult:
+    """Send the file at ``path``, whole and verified, and return once the peer's receipt is here.
+
+    ``progress`` is called in this thread, several times a second. Raises FileUnusable, NameRefused,
+    FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
+    VerificationFailed.
+    """
+    descriptor = open_to_send(path)
+    try:
+        name = Path(path).name
+        check_name(name)
+        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor))
+    finally:
+        os.close(descriptor)
+    return client.follow("send-file", request, SendResult, progress)
+
+
+def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
+    """What has arrived; with ``wait``, once a file of that name is there (TimedOut)."""
+    return client.call("received", request, ReceivedResult, wait=request.timeout)
+
+
+def transfers(client: Client) -> TransfersResult:
+    """What is on its way, and what was."""
+    return client.call("transfers", None, TransfersResult)
+
+
+def open_to_send(path: str | os.PathLike[str]) -> int:
+    """A descriptor of the regular file at ``path``, for reading; FileUnusable says what is there instead."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, os.strerror(error.errno or 0).lower())
+        raise FileUnusable(f"{printable(os.fspath(path))} cannot be sent: {reason}") from error
+    except ValueError as error:
+        raise FileUnusable("a path cannot hold a zero byte") from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+    hint = "pack it into one file first: tar -cf NAME.tar DIRECTORY" if stat.S_ISDIR(mode) else None
+    raise FileUnusable(f"{printable(os.fspath(path))} cannot be sent: it is {kind}", hint=hint)
