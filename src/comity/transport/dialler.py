@@ -1,5 +1,4 @@
-"""Dialling: a pooled link where there is one, else the race; then hello and welcome (docs: protocol,
-"Hello").
+"""Dialling: a pooled link or the race for a new one, then hello and welcome (docs: protocol, "Hello").
 
 It returns a stream or says why there is none. Whoever dials is the TLS client, on every path. It does not
 decide whether a peer may be dialled: the service that asks has done so.

@@ -37,9 +37,7 @@ class Landing:
         return self._view[:size]
 
     def read(self, connection: SSL.Connection, at: int, until: int) -> int:
-        """One SSL_read to ``at`` and not past ``until``: how many bytes came. Raises what ``recv_into``
-        raises.
-        """
+        """One SSL_read to ``at``, not past ``until``: how many bytes came. Raises as ``recv_into`` does."""
         if not self._beneath:
             return connection.recv_into(self._view[at:until], min(until - at, RECORD_BYTES))
         count: int = _lib.SSL_read(connection._ssl, self._pointer + at, until - at)

@@ -1,5 +1,4 @@
-"""A lane: a stream in the hands of one thread, for bytes in bulk (DESIGN.md, "Payload never passes a state
-machine").
+"""A lane: a stream in the hands of one thread, for bytes in bulk (docs: protocol, "Streams").
 
 Frames of up to a chunk leave from the caller's memory and land in memory that is used again. Only ``abort``
 may be called by another thread: it shuts the socket down under the one that works, which then raises

@@ -1,5 +1,4 @@
-"""Every link that is up, by peer, so that all of them can be ended at once (the trust service's
-revocation).
+"""Every link that is up, by peer, so that a revocation can end all of a peer's at once.
 
 A link is a secure channel and the path that it took. Whoever opens one adds it here and whoever ends one
 takes it out; in between it may lie in the pool, carry a stream, or have a thread in it.

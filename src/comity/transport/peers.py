@@ -160,5 +160,5 @@ async def _contained(work: Callable[P, Awaitable[None]], *args: P.args, **kwargs
     """A bug in serving one link must not end the others, as it would in a task group."""
     try:
         await work(*args, **kwargs)
-    except Exception:
+    except Exception:  # whatever it is, it is logged with its trace and ends here
         logger.exception("serving a link failed by a bug")

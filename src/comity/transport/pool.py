@@ -37,9 +37,7 @@ class Pool:
         idle[link] = loop.call_later(self._bounds.link_idle * _SHARE_OF_IDLE, self._evict, link)
 
     def take(self, peer: PublicKey) -> Link | None:
-        """A link to this peer: a direct one before a relayed one, the latest used first; None where there
-        is none.
-        """
+        """A link to this peer, direct ones and the latest used first; None where there is none."""
         while idle := self._idle.get(peer):
             link = next((link for link in reversed(idle) if link.info.path == "direct"), None)
             link = link or next(reversed(idle))

@@ -1,5 +1,4 @@
-"""The race for one dial: attempts by tier, each tier with a head start over the next, and TLS on whatever
-connects.
+"""The race for one dial: attempts by tier, each with a head start over the next, and TLS on what connects.
 
 ``next`` hands out links that authenticated, the first first. The caller says hello on one at a time, so
 that the peer never serves two streams for one dial; leaving the race ends what is still running.

@@ -1,5 +1,4 @@
-"""A stream: one conversation on a link, from the welcome to the END of both sides (docs: protocol,
-"Streams").
+"""A stream: one conversation on a link, from welcome to both sides' END (docs: protocol, "Streams").
 
 Both sides count what they send, and an END that counts otherwise than what arrived is an error, so a stream
 that was cut, by whomever, never looks finished (SECURITY.md rule 11). After both ENDs the link is given
@@ -147,9 +146,7 @@ class LinkStream:
             raise LocalProtocolError(f"a stream is used although it is {self._state.name.lower()}")
 
     def settle(self) -> None:
-        """Take the link back from the lane, if its thread is done with it. Called by itself, soon after
-        that.
-        """
+        """Take the link back from the lane if its thread is done; soon after, it is called by itself."""
         if self._state is not _State.LANE or self._lane is None or not self._lane.over:
             return
         if self._lane.finished:

@@ -74,9 +74,7 @@ class TlsSocket:
             view = view[await self.drive(stall, self.connection.send, view[:RECORD_BYTES]) :]
 
     async def close(self, timeout: float) -> None:
-        """Send close_notify, wait at most ``timeout`` seconds for the peer to go too, and end. Never
-        raises.
-        """
+        """Send close_notify, wait up to ``timeout`` seconds for the peer to go too, end. Never raises."""
         try:
             if self._blocking:
                 return  # a thread has it: there is no farewell
