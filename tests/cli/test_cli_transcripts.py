@@ -1,7 +1,7 @@
 """Replays ``transcripts/*.txt``: what is typed, asked of the daemon, answered by it, and printed.
 
     $ comity ping lab-b          what is typed
-    > ping {"peer": "lab-b"}     what the daemon is asked: the operation and its request, these fields at least
+    > ping {"peer": "lab-b"}     what the daemon is asked: the operation and, at least, these fields
     < {"hostname": "lab-b"}      what it answers, one line of JSON each
     lab-b (1:0001.0000.0020)…    standard output
     ! error: …                   standard error
