@@ -1,4 +1,4 @@
-"""What holds for every command: --json anywhere, usage errors, help, locales, closed pipes, Ctrl-C, imports."""
+"""What holds for every command: --json anywhere, usage errors, help, locales, closed pipes, Ctrl-C."""
 
 from __future__ import annotations
 
