@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench dist format lock clean
+.PHONY: help demo test check bench docs dist format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ bench: $(STAMP) ## run every program in bench/
 	if [ ! -e "$$1" ]; then echo "no programs in bench/ yet"; exit 0; fi; \
 	echo "programs: $$*"; \
 	for b in bench/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+
+docs: $(STAMP) ## write the generated pages of docs/
+	$(BIN)/python docs/generate_limits.py
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
 	$(BIN)/python -m hatchling build

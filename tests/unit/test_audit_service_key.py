@@ -10,14 +10,13 @@ import pytest
 from comity import limits
 from comity.clock import ManualClock
 from comity.entropy import PredictableEntropy
-from comity.errors import HomeUnsafe
+from comity.errors import HomeUnsafe, StorageUnusable
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity
 from comity.protocol.statements import LogKey, open_statement
 from comity.services.logkey import certify
 from comity.services.notary import Notary
 from comity.storage.database import MEMORY
-from comity.storage.failures import StorageUnusable
 from comity.storage.logkey import AuditKey, load_audit_key
 from comity.storage.schema import open_node_database
 from comity.storage.trust import TrustStore

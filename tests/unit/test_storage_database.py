@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from comity.errors import DiskFull, HomeUnsafe, LocalProtocolError, NewerDatabase
+from comity.errors import DiskFull, HomeUnsafe, LocalProtocolError, NewerDatabase, StorageUnusable
 from comity.storage.database import MEMORY, Database
-from comity.storage.failures import StorageUnusable
 
 NOTES = ("CREATE TABLE notes (text TEXT NOT NULL UNIQUE);\n",)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from comity.errors import HomeUnsafe, InvalidInput, NotInitialised
+from comity.errors import HomeUnsafe, InvalidInput, NotInitialised, StorageUnusable
 from comity.storage.config import Config
-from comity.storage.failures import StorageUnusable
 from comity.storage.home import Home
 
 CONFIG = Config(

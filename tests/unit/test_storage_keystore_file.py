@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from comity.errors import HomeUnsafe, InvalidInput, WrongPassphrase
+from comity.errors import HomeUnsafe, InvalidInput, StorageUnusable, WrongPassphrase
 from comity.identity.keys import Identity
-from comity.storage.failures import StorageUnusable
 from comity.storage.keystore import FileKeyStore
 
 

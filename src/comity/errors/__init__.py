@@ -31,6 +31,7 @@ from comity.errors.local import (
     NewerDatabase,
     NotInitialised,
     NotRunning,
+    StorageUnusable,
     WrongPassphrase,
 )
 from comity.errors.peers import (
@@ -93,6 +94,7 @@ __all__ = [
     "RendezvousRefused",
     "RendezvousUnreachable",
     "RequestChanged",
+    "StorageUnusable",
     "TimedOut",
     "TooLarge",
     "TransferFailed",

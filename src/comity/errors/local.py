@@ -65,3 +65,11 @@ class WrongPassphrase(ComityError):
     code = "wrong_passphrase"
     exit_status = 16
     default_hint = "run again with --passphrase-file FILE"
+
+
+class StorageUnusable(ComityError):
+    """A file or database that can't be read or written: corrupt, locked, read-only, or failing underneath."""
+
+    code = "storage_unusable"
+    exit_status = 17
+    default_hint = "keep a copy of the folder that is named, then check its disk: df -h and dmesg"

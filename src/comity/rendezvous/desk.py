@@ -18,6 +18,7 @@ from comity.errors import (
     PeerUnreachable,
     RateLimited,
     RendezvousRefused,
+    StorageUnusable,
 )
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.text import printable
@@ -47,7 +48,6 @@ from comity.rendezvous.presence import NodeKey, Presence
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.stores import Kept, Node
-from comity.storage.failures import StorageUnusable
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Courier:
         if known is not None and statement.sequence < known.sequence:
             raise IdentityMismatch(
                 f"the rendezvous offers an older sealing key of {record.hostname} than it did before",
-                hint="ask the rendezvous's operator, and your partner whether their node was restored from a backup",
+                hint="ask your partner whether their node was restored from a backup, then the operator",
             )
         self._store.put_sealing_key(
             key, PeerSealingKey(statement.sequence, statement.expires, bytes.fromhex(statement.public))

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Protocol
 
 from comity import limits
-from comity.errors import LocalProtocolError, TooLarge
+from comity.errors import LocalProtocolError, StorageUnusable, TooLarge
 from comity.protocol.exchange.names import check_name
-from comity.storage.failures import FilesReported, StorageUnusable
+from comity.storage.failures import FilesReported
 from comity.storage.private import check_private_folder, make_private_folder
 
 Buffer = bytes | bytearray | memoryview

@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Any
 
 from comity import limits
-from comity.errors import LocalProtocolError, NewerDatabase
-from comity.storage.failures import DatabaseReported, StorageUnusable
+from comity.errors import LocalProtocolError, NewerDatabase, StorageUnusable
+from comity.storage.failures import DatabaseReported
 from comity.storage.filesystem import is_local
 from comity.storage.private import check_private_folder, touch_private
 

@@ -12,16 +12,7 @@ import os
 import sqlite3
 from types import TracebackType
 
-from comity.errors import ComityError, DiskFull
-
-
-class StorageUnusable(ComityError):
-    """A file or database that can't be read or written: corrupt, locked, read-only, or failing underneath."""
-
-    code = "storage_unusable"
-    exit_status = 17
-    default_hint = "keep a copy of the folder that is named, then check its disk: df -h and dmesg"
-
+from comity.errors import ComityError, DiskFull, StorageUnusable
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})

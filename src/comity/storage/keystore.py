@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from comity import limits
-from comity.errors import AlreadyInitialised, InvalidInput, NotInitialised, WrongPassphrase
+from comity.errors import AlreadyInitialised, InvalidInput, NotInitialised, StorageUnusable, WrongPassphrase
 from comity.identity.keys import Identity
-from comity.storage.failures import StorageUnusable
 from comity.storage.private import read_private, write_private
 
 _KEY_BYTES = 32

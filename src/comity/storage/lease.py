@@ -30,8 +30,8 @@ from typing import Annotated
 import msgspec
 
 from comity import limits
-from comity.errors import AlreadyRunning, NotRunning
-from comity.storage.failures import FilesReported, StorageUnusable
+from comity.errors import AlreadyRunning, NotRunning, StorageUnusable
+from comity.storage.failures import FilesReported
 from comity.storage.home import Home
 from comity.storage.private import open_private, read_private, write_private
 from comity.storage.runtime import Runtime, runtime_of

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from comity import limits
+from comity.errors import StorageUnusable
 from comity.identity.keys import PublicKey
-from comity.storage.failures import StorageUnusable
 from comity.storage.private import read_private, write_private
 
 

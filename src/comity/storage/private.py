@@ -12,8 +12,8 @@ import secrets
 import stat
 from pathlib import Path
 
-from comity.errors import AlreadyInitialised, HomeUnsafe
-from comity.storage.failures import FilesReported, StorageUnusable
+from comity.errors import AlreadyInitialised, HomeUnsafe, StorageUnusable
+from comity.storage.failures import FilesReported
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

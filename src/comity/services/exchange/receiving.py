@@ -21,6 +21,7 @@ from comity.errors import (
     LinkLost,
     LocalProtocolError,
     RemoteProtocolError,
+    StorageUnusable,
     TransferFailed,
 )
 from comity.protocol.exchange.events import (
@@ -43,7 +44,6 @@ from comity.services.exchange.assembly import Assembly
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.storage.blobs import Part
-from comity.storage.failures import StorageUnusable
 from comity.transport.interface import Lane
 
 
