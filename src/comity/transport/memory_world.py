@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Protocol
 
 from comity import limits
 from comity.errors import PeerUnreachable
+from comity.identity.keys import PublicKey
+from comity.transport.interface import PathName
 from comity.transport.memory_links import End, Link, Route, Weather
 
 _EPHEMERAL = 50_000  # the port from which every place calls
+
+
+class Resident(Protocol):
+    """Who answers at an address."""
+
+    place: str
+    key: PublicKey
+
+    def enter(self, end: End, caller: PublicKey, remote: str, path: PathName) -> None:
+        """A link has come in; ``caller`` is whose key its TLS would have proved."""
 
 
 class World:
@@ -22,6 +35,7 @@ class World:
     def __init__(self, seed: int, weather: Weather | None = None) -> None:
         self.seed = seed
         self.trace: list[str] = []
+        self.doors: dict[str, Resident] = {}  # by address
         self._fair = weather or Weather()
         self._weather: dict[frozenset[str], Weather] = {}
         self._parted: set[frozenset[str]] = set()
