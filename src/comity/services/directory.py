@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import statistics
+from typing import Protocol
 
 import msgspec
 
@@ -34,14 +35,24 @@ from comity.services.session import SessionService
 from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.peers import PeerBook
 from comity.services.trust.views import identity
-from comity.storage.home import Home
+from comity.storage.config import Config
 from comity.transport.interface import Network, Rendezvous, Stream
 
 _ECHO_BYTES = 32
 
 
+class ConfigFile(Protocol):
+    """Where what this node shows is kept (``storage.home.Home``)."""
+
+    def read_config(self) -> Config:
+        """What the file says."""
+
+    def write_config(self, config: Config) -> None:
+        """Replace it whole."""
+
+
 class DirectoryService:
-    """Operations take and return control types."""
+    """Operations take and return control types. ``shown`` is what this node shows at its start."""
 
     def __init__(
         self,
@@ -52,7 +63,8 @@ class DirectoryService:
         book: PeerBook,
         sessions: SessionService,
         guard: Guard,
-        home: Home,
+        config: ConfigFile,
+        shown: control.VisibilityResult,
         own: PublicKey,
         clock: Clock,
     ) -> None:
@@ -63,7 +75,8 @@ class DirectoryService:
         self._book = book
         self._sessions = sessions
         self._guard = guard
-        self._home = home
+        self._config = config
+        self._shown = shown
         self._clock = clock
 
     # ── others ────────────────────────────────────────────────────────────────────────────────────────
@@ -150,29 +163,26 @@ class DirectoryService:
             raise InvalidInput(
                 f"at most {limits.TAGS} tags, each of lower-case letters, digits and dashes"
             ) from error
-        return self._show(tags=tags)
+        return self._show(dataclasses.replace(self._shown, tags=tags))
 
     async def set_visibility(self, request: control.SetVisibilityRequest) -> control.VisibilityResult:
         """Whether this node is listed."""
-        return self._show(public=request.public)
+        return self._show(dataclasses.replace(self._shown, public=request.public))
 
     def visibility(self) -> control.VisibilityResult:
         """What this node shows."""
-        config = self._home.read_config()
-        return control.VisibilityResult(config.hostname, config.public, config.tags)
+        return self._shown
 
-    def _show(
-        self, *, public: bool | None = None, tags: tuple[str, ...] | None = None
-    ) -> control.VisibilityResult:
-        config = self._home.read_config()
-        config = dataclasses.replace(
-            config,
-            public=config.public if public is None else public,
-            tags=config.tags if tags is None else tags,
-        )
-        self._home.write_config(config)
-        self._rendezvous.update(public=config.public, tags=config.tags)
-        return control.VisibilityResult(config.hostname, config.public, config.tags)
+    def republish(self) -> None:
+        """Register again, as something that the registration carries has changed."""
+        self._rendezvous.update(public=self._shown.public, tags=self._shown.tags)
+
+    def _show(self, shown: control.VisibilityResult) -> control.VisibilityResult:
+        config = dataclasses.replace(self._config.read_config(), public=shown.public, tags=shown.tags)
+        self._config.write_config(config)
+        self._shown = shown
+        self.republish()
+        return shown
 
     # ── records ───────────────────────────────────────────────────────────────────────────────────────
 

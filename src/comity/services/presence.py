@@ -33,7 +33,8 @@ class Presence:
         self._came = asyncio.Event()
         self._mail: OnMail | None = None
         self._offer: OnOffer | None = None
-        self._tasks: list[OnRegistered] = []
+        self._at_once: list[OnRegistered] = []
+        self._again: list[OnRegistered] = []
         #: Why this node is not registered, or None.
         self.problem: Exception | None = None
         #: ``ip:port`` that the rendezvous saw this node come from, as it says.
@@ -41,9 +42,15 @@ class Presence:
         #: Set at each change.
         self.changed = asyncio.Event()
 
-    def connect(self, *, mail: OnMail, offer: OnOffer, registered: list[OnRegistered]) -> None:
-        """Who is told. Before the client runs; ``registered`` are called one after the other."""
-        self._mail, self._offer, self._tasks = mail, offer, registered
+    def connect(
+        self, *, mail: OnMail, offer: OnOffer, registered: list[OnRegistered], again: list[OnRegistered]
+    ) -> None:
+        """Who is told, one after the other. Before the client runs.
+
+        ``registered`` after each registration, ``again`` also every ``limits.MAINTENANCE_EVERY`` seconds from
+        then on, while it lasts.
+        """
+        self._mail, self._offer, self._at_once, self._again = mail, offer, registered, again
 
     @property
     def state(self) -> str:
@@ -65,20 +72,21 @@ class Presence:
         return self._address
 
     async def run(self) -> None:
-        """After each registration, and now and then while it lasts, do what was asked for."""
+        """Tell them."""
         while True:
             try:
                 async with asyncio.timeout(limits.MAINTENANCE_EVERY):
                     await self._came.wait()
             except TimeoutError:
-                if not self._registered:
-                    continue
+                due = self._again if self._registered else []
+            else:
+                due = [*self._at_once, *self._again]
             self._came.clear()
-            for task in self._tasks:
+            for task in due:
                 try:
                     await task()
                 except ComityError as error:
-                    log.info("to be done at the next registration", extra={"fields": {"why": error}})
+                    log.info("to be done again", extra={"fields": {"code": error.code, "why": error}})
 
     # ── interface.RendezvousListener ──────────────────────────────────────────────────────────────────
 
@@ -94,7 +102,10 @@ class Presence:
         """A sealed message."""
         if self._mail is None:
             raise LocalProtocolError("mail came before anybody was there to open it")
-        await self._mail(mail)
+        try:
+            await self._mail(mail)
+        except ComityError as error:  # kept mail comes again
+            log.warning("mail not handled", extra={"fields": {"code": error.code, "why": error}})
 
     async def relay_offered(self, offer: RelayOffer) -> None:
         """A peer waits at the relay."""

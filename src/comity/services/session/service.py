@@ -12,7 +12,14 @@ import logging
 from comity import control, limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, IdentityMismatch, PeerUnreachable, RemoteProtocolError, UnknownPeer
+from comity.errors import (
+    ComityError,
+    Denied,
+    IdentityMismatch,
+    PeerUnreachable,
+    RemoteProtocolError,
+    UnknownPeer,
+)
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
@@ -278,7 +285,7 @@ class SessionService:
                 await self._trust.receive(peer, envelope)
         except AlreadySeen:
             return True
-        except (RemoteProtocolError, IdentityMismatch, UnknownPeer) as error:
+        except (RemoteProtocolError, IdentityMismatch, UnknownPeer, Denied) as error:
             self._audit.append("statement.refused", peer=peer, reasons=(error.code, error.message))
         except ComityError as error:
             log.warning(

@@ -1,0 +1,85 @@
+"""Artifacts: send-file, received, transfers.
+
+``send-file`` answers with one JSON object a line: ``{"progress": …}`` any number of times, then ``{"result":
+…}`` or ``{"error": …}``. A client that hangs up cancels its transfer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import msgspec
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+
+from comity import control
+from comity.control.codec import to_plain
+from comity.errors import ComityError
+from comity.node.api.failures import failure
+from comity.node.api.operations import Operations, reply
+from comity.services.exchange import ExchangeService
+
+
+def routes(operations: Operations) -> APIRouter:
+    """Operations on artifacts."""
+    router = APIRouter(tags=["exchange"])
+    exchange = operations.exchange
+
+    @router.post(
+        "/send-file",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"application/x-ndjson": {}}, "description": "lines of progress and a result"}
+        },
+    )
+    async def send_file(request: control.SendFileRequest) -> Response:
+        descriptor = operations.take_file(request.file)
+        lines = _sending(exchange, request, descriptor)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    @router.post("/received", response_model=control.ReceivedResult)
+    async def received(request: control.ReceivedRequest) -> Response:
+        return reply(await exchange.received(request))
+
+    @router.post("/transfers", response_model=control.TransfersResult)
+    async def transfers() -> Response:
+        return reply(exchange.transfers())
+
+    return router
+
+
+async def _sending(
+    exchange: ExchangeService, request: control.SendFileRequest, descriptor: int
+) -> AsyncIterator[bytes]:
+    # A client that reads slowly misses progress, and slows nothing down.
+    latest: asyncio.Queue[control.Progress] = asyncio.Queue(1)
+
+    def show(progress: control.Progress) -> None:
+        if latest.full():
+            latest.get_nowait()
+        latest.put_nowait(progress)
+
+    try:
+        sending = asyncio.create_task(exchange.send(request, descriptor, show))
+        try:
+            while not sending.done():
+                waiting = asyncio.create_task(latest.get())
+                await asyncio.wait({sending, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if waiting.done():
+                    yield _line("progress", to_plain(waiting.result()))
+                waiting.cancel()
+        finally:
+            sending.cancel()
+            await asyncio.wait({sending})
+        try:
+            yield _line("result", to_plain(sending.result()))
+        except ComityError as error:
+            yield _line("error", failure(error))
+    finally:
+        os.close(descriptor)
+
+
+def _line(name: str, value: object) -> bytes:
+    return msgspec.json.encode({name: value}) + b"\n"

@@ -1,0 +1,35 @@
+"""What the API calls: the services, and the few things that are the daemon's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Response
+
+from comity.control.codec import to_json
+from comity.services.about import AboutService
+from comity.services.audit import AuditService
+from comity.services.directory import DirectoryService
+from comity.services.exchange import ExchangeService
+from comity.services.trust import TrustService
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """``take_file`` gives the descriptor behind a handoff token, ``log_lines`` the end of the log."""
+
+    about: AboutService
+    directory: DirectoryService
+    trust: TrustService
+    exchange: ExchangeService
+    audit: AuditService
+    take_file: Callable[[str], int]
+    log_lines: Callable[[int], tuple[str, ...]]
+    stop: Callable[[], None]
+
+
+def reply(result: Any) -> Response:
+    """A control type as the answer, in the JSON that the SDK and ``--json`` share."""
+    return Response(to_json(result), media_type="application/json")

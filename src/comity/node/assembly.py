@@ -1,0 +1,212 @@
+"""How the services of a node hang together, whatever adapters they stand on.
+
+``build`` brings sockets and files, simulations bring networks in memory; the wiring is this one. It holds no
+logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from comity import control
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.identity.card import JoinUrl
+from comity.identity.envelope import Envelope
+from comity.identity.keys import Identity, PublicKey
+from comity.policy.operation import Standing
+from comity.protocol.candidates import Surroundings
+from comity.protocol.hello import ECHO_PORT
+from comity.protocol.registry import RelayOffer
+from comity.protocol.statements import Reachability
+from comity.services.about import AboutService, NodeFacts
+from comity.services.audit import AuditService
+from comity.services.courier import Courier
+from comity.services.directory import ConfigFile, DirectoryService
+from comity.services.echo import echo
+from comity.services.exchange import ExchangeService
+from comity.services.exchange import Surroundings as ExchangeSurroundings
+from comity.services.gate import GuardedGate
+from comity.services.guard import Guard
+from comity.services.notary import Notary
+from comity.services.presence import Presence
+from comity.services.sealing import SealingCertificate
+from comity.services.session import Herald, SessionService
+from comity.services.trust import TrustService
+from comity.services.trust.delivery import Delivery
+from comity.services.trust.ledger import Claims, Ledger
+from comity.services.trust.peers import PeerBook
+from comity.storage.blobs import BlobStore
+from comity.storage.database import Database
+from comity.storage.exchange import ExchangeStore
+from comity.storage.logkey import AuditKey
+from comity.storage.sealing import SealingKeyStore
+from comity.storage.trust import TrustStore
+from comity.transport.interface import Gate, LinkInfo, Network, Rendezvous, RendezvousListener
+from comity.transport.rendezvous_keeper import FINAL
+
+
+class RunningRendezvous(Rendezvous, Protocol):
+    """A rendezvous client that has to be run."""
+
+    @property
+    def link(self) -> LinkInfo | None:
+        """How the connection runs, while there is one."""
+
+    async def run(self) -> None:
+        """Stay connected until cancelled, or until trying again cannot help."""
+
+
+class RunningNetwork(Network, Protocol):
+    """A network that has to be started."""
+
+    async def start(self) -> None:
+        """Listen, where asked to, and accept."""
+
+    async def close(self) -> None:
+        """End every link at once, and every task."""
+
+    async def relay_offered(self, offer: RelayOffer) -> None:
+        """Follow a peer to the relay, if it is approved; returns at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
+    there.
+    """
+
+    identity: Identity
+    join: JoinUrl
+    claims: Claims
+    facts: NodeFacts
+    shown: control.VisibilityResult
+    clock: Clock
+    entropy: Entropy
+    db: Database
+    audit_key: AuditKey
+    blobs: BlobStore
+    config: ConfigFile
+    rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
+    network: Callable[[Rendezvous, Gate], RunningNetwork]
+    surroundings: Callable[[tuple[str, ...]], Surroundings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """The services of one node, wired and not yet started."""
+
+    presence: Presence
+    rendezvous: RunningRendezvous
+    network: RunningNetwork
+    notary: Notary
+    audit: AuditService
+    sessions: SessionService
+    trust: TrustService
+    exchange: ExchangeService
+    directory: DirectoryService
+    about: AboutService
+
+
+def assemble(ground: Ground) -> Node:
+    """Wire a node; nothing is opened, nothing runs yet."""
+    identity, clock, entropy, db, join = ground.identity, ground.clock, ground.entropy, ground.db, ground.join
+    own = identity.public
+    store = TrustStore(db, f"{join.fingerprint}/{join.network}")
+    notary = Notary(identity, join.fingerprint, join.network, store, clock, entropy)
+    audit = AuditService(db, ground.audit_key, clock, entropy)
+    sealing = SealingKeyStore(db)
+    certificate = SealingCertificate(sealing, notary, clock)
+    presence = Presence(FINAL)
+    rendezvous = ground.rendezvous(presence, notary, certificate)
+    courier = Courier(rendezvous, notary, store, sealing, audit, clock, entropy)
+    book = PeerBook(store, rendezvous, courier, own, clock)
+
+    def standing(peer: PublicKey) -> Standing | None:
+        return trust.standing(peer)
+
+    guard = Guard(standing, audit, clock)
+    gate = GuardedGate(lambda peer: book.known(peer) is not None, guard)
+    network = ground.network(rendezvous, gate)
+    herald = Herald(network, notary, courier, lambda: ground.surroundings(network.candidates()), clock)
+    sessions = SessionService(
+        network=network, herald=herald, guard=guard, audit=audit, own=own, clock=clock, entropy=entropy
+    )
+    ledger = Ledger(
+        db=db,
+        store=store,
+        notary=notary,
+        peers=book,
+        sessions=sessions,
+        guard=guard,
+        audit=audit,
+        clock=clock,
+        entropy=entropy,
+        claims=ground.claims,
+        own_address=presence.own_address,
+    )
+    delivery = Delivery(store, courier, sessions)
+    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous)
+    exchange = ExchangeService(
+        ExchangeSurroundings(
+            network=network,
+            trust=trust,
+            guard=guard,
+            audit=audit,
+            notary=notary,
+            db=db,
+            store=ExchangeStore(db),
+            blobs=ground.blobs,
+            clock=clock,
+            entropy=entropy,
+        )
+    )
+    directory = DirectoryService(
+        network=network,
+        rendezvous=rendezvous,
+        trust=trust,
+        book=book,
+        sessions=sessions,
+        guard=guard,
+        config=ground.config,
+        shown=ground.shown,
+        own=own,
+        clock=clock,
+    )
+    about = AboutService(
+        ground.facts,
+        presence=presence,
+        rendezvous_link=lambda: rendezvous.link,
+        network=network,
+        trust=trust,
+        sessions=sessions,
+        directory=directory,
+        clock=clock,
+    )
+
+    async def renew() -> None:
+        if certificate.stale:
+            directory.republish()
+
+    courier.on(Reachability, sessions.reachable)
+    network.serve(ECHO_PORT, echo)
+    presence.connect(
+        mail=courier.opened,
+        offer=network.relay_offered,
+        registered=[sessions.registered],
+        again=[trust.registered, renew],
+    )
+    return Node(
+        presence=presence,
+        rendezvous=rendezvous,
+        network=network,
+        notary=notary,
+        audit=audit,
+        sessions=sessions,
+        trust=trust,
+        exchange=exchange,
+        directory=directory,
+        about=about,
+    )
