@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,6 +271,20 @@ async def test_half_open_connections_do_not_keep_nodes_out(
             assert isinstance(await client.ask(Ping(id=1), Done), Done)
         for sock in silent:
             sock.close()
+
+
+async def test_registered_nodes_do_not_count_as_half_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 2)
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_GRACE", 0.0)
+    async with serving(tmp_path / "state") as join, AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(registered(join, node(join, f"lab-{number}")))
+            for number in range(8)
+        ]
+        for client in clients:
+            assert isinstance(await client.ask(Ping(id=1), Done), Done)
 
 
 async def test_many_requests_without_reading_the_answers(tmp_path: Path) -> None:

@@ -64,9 +64,11 @@ async def wait_for_ever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_the_lobby_lets_the_oldest_go_after_its_grace() -> None:
+async def test_the_lobby_lets_the_oldest_go_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 2)
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_GRACE", 0.1)
     clock = ManualClock()
-    lobby = Lobby(clock, most=2, grace=0.1)
+    lobby = Lobby(clock)
     guests = [asyncio.create_task(wait_for_ever()) for _ in range(3)]
     for guest in guests[:2]:
         await lobby.room()
@@ -76,27 +78,28 @@ async def test_the_lobby_lets_the_oldest_go_after_its_grace() -> None:
     await asyncio.sleep(0.02)
     assert not waiting.done()
     clock.advance(0.1)
-    await waiting
+    assert await waiting
     lobby.enter(guests[2])
     await asyncio.wait(guests[:1])
     assert [guest.cancelled() for guest in guests] == [True, False, False]
-    assert (len(lobby), lobby.displaced) == (2, 1)
+    assert len(lobby) == 2
     lobby.leave(guests[1])
-    await lobby.room()
+    assert not await lobby.room()
     for guest in guests[1:]:
         guest.cancel()
     await asyncio.wait(guests)
 
 
-async def test_somebody_who_leaves_the_lobby_makes_room_at_once() -> None:
-    lobby = Lobby(ManualClock(), most=1, grace=1000.0)
+async def test_somebody_who_leaves_the_lobby_makes_room_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 1)
+    lobby = Lobby(ManualClock())
     guest = asyncio.create_task(wait_for_ever())
     lobby.enter(guest)
     waiting = asyncio.create_task(lobby.room())
     await asyncio.sleep(0)
     lobby.leave(guest)
     async with asyncio.timeout(5):
-        await waiting
+        assert not await waiting
     guest.cancel()
     await asyncio.wait([guest])
 

@@ -118,6 +118,29 @@ async def test_nobody_is_told_of_what_was_not_committed() -> None:
         assert await scribe.run(reserve(2)) == 2
 
 
+async def test_when_a_shared_commit_fails_each_job_has_its_own_chance() -> None:
+    made: list[CountingBooks] = []
+    runs = 0
+
+    def fail_once(_: Books) -> None:
+        nonlocal runs
+        runs += 1
+        made[0].failure = DiskFull("no space") if runs == 1 else None
+
+    async with scribing(made) as scribe:
+        gate = threading.Event()
+        first = asyncio.create_task(scribe.run(lambda _: gate.wait(5)))
+        await asyncio.sleep(0.02)
+        works: list[Callable[[Books], int | None]] = [fail_once, *map(reserve, range(5))]
+        rest = [asyncio.create_task(scribe.run(work)) for work in works]
+        await asyncio.sleep(0.02)
+        gate.set()
+        assert await first
+        assert await asyncio.gather(*rest) == [None, *range(5)]
+        assert runs == 2
+        assert await scribe.run(reserved) == list(range(5))
+
+
 async def test_a_bug_in_one_job_is_its_caller_s() -> None:
     made: list[CountingBooks] = []
     async with scribing(made) as scribe:

@@ -55,7 +55,8 @@ class Doors:
         """Let connections in until cancelled. Guests are this object's; ``close`` ends them."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._lobby.room()
+            if await self._lobby.room():
+                self._journal.refused("displaced", reason="nobody had registered on it, and others wait")
             try:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:

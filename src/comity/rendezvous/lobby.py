@@ -12,52 +12,48 @@ It knows no sockets: a guest is a task, and is cancelled to make it leave.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from comity import limits
 from comity.clock import Clock
+
+#: The task that serves a connection.
+Guest = asyncio.Task[Any]
 
 
 class Lobby:
     """Use it from one event loop."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        most: int = limits.RENDEZVOUS_UNREGISTERED,
-        grace: float = limits.RENDEZVOUS_UNREGISTERED_GRACE,
-    ) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._most = most
-        self._grace = grace
-        self._guests: dict[asyncio.Task[None], float] = {}  # since when; oldest first
+        self._guests: dict[Guest, float] = {}  # since when; oldest first
         self._left = asyncio.Event()
-        self.displaced = 0
 
     def __len__(self) -> int:
         return len(self._guests)
 
-    async def room(self) -> None:
-        """Return once one more may come in."""
-        while len(self._guests) >= self._most:
+    async def room(self) -> bool:
+        """Return once one more may come in; whether somebody had to leave for it."""
+        while len(self._guests) >= limits.RENDEZVOUS_UNREGISTERED:
             oldest, since = next(iter(self._guests.items()))
-            left = since + self._grace - self._clock.monotonic()
+            left = since + limits.RENDEZVOUS_UNREGISTERED_GRACE - self._clock.monotonic()
             if left <= 0:
                 del self._guests[oldest]
-                self.displaced += 1
                 oldest.cancel()
-                return
+                return True
             self._left.clear()
             try:
                 async with asyncio.timeout(left):
                     await self._left.wait()
             except TimeoutError:
                 continue
+        return False
 
-    def enter(self, guest: asyncio.Task[None]) -> None:
+    def enter(self, guest: Guest) -> None:
         """Count a guest, from the moment it is accepted."""
         self._guests[guest] = self._clock.monotonic()
 
-    def leave(self, guest: asyncio.Task[None]) -> None:
+    def leave(self, guest: Guest | None) -> None:
         """It registered, holds a ticket, or is gone."""
-        if self._guests.pop(guest, None) is not None:
+        if guest is not None and self._guests.pop(guest, None) is not None:
             self._left.set()

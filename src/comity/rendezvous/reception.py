@@ -46,9 +46,9 @@ class Reception:
     async def node(self, sock: socket.socket, remote: str) -> None:
         """A node's whole visit. Raises what is wrong with its TLS; it was refused uniformly then."""
         channel = await SecureChannel.accept(sock, self._credentials, bounds=_CHANNEL_BOUNDS)
-        visit = Visit(
-            channel, remote, self._entropy.token(_NONCE_BYTES), self._desk, self._presence, self._come_in
-        )
+        guest = asyncio.current_task()
+        nonce = self._entropy.token(_NONCE_BYTES)
+        visit = Visit(channel, remote, nonce, self._desk, self._presence, lambda: self._lobby.leave(guest))
         await visit.run()
 
     async def lane(self, sock: socket.socket, _: str) -> None:
@@ -58,10 +58,5 @@ class Reception:
         except BaseException:
             sock.close()
             raise
-        self._come_in()
+        self._lobby.leave(asyncio.current_task())
         await self._relay.take(sock, seat)
-
-    def _come_in(self) -> None:
-        guest = asyncio.current_task()
-        if guest is not None:
-            self._lobby.leave(guest)

@@ -29,7 +29,7 @@ class _Job(Generic[T]):
     work: Callable[[Books], T]
     future: asyncio.Future[T]
     result: T | None = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class Scribe:
@@ -93,15 +93,11 @@ class Scribe:
             if self._jobs.empty() or len(batch) >= limits.RENDEZVOUS_JOBS:
                 break
             job = self._jobs.get()
-        try:
-            if batch:
-                with books.transaction():
-                    for each in batch:
-                        _run(books, each)
-        except BaseException as error:  # noqa: BLE001  handed to whoever awaits: nothing of the batch is on disk
-            for each in batch:
-                each.error = error
         if batch:
+            if not _commit(books, batch) and len(batch) > 1:
+                # A full disk, say: then who only reads, or makes room, must not fail with who writes.
+                for each in batch:
+                    _commit(books, [each])
             self._hand_over(lambda: _finish(batch))
         return job is not None
 
@@ -112,7 +108,21 @@ class Scribe:
             return
 
 
+def _commit(books: Books, batch: list[_Job[Any]]) -> bool:
+    """Run a batch in one transaction; False where nothing of it is on disk, and every job has the error."""
+    try:
+        with books.transaction():
+            for job in batch:
+                _run(books, job)
+    except Exception as error:  # noqa: BLE001  handed to whoever awaits
+        for job in batch:
+            job.error = error
+        return False
+    return True
+
+
 def _run(books: Books, job: _Job[Any]) -> None:
+    job.error = None
     try:
         with books.transaction():
             job.result = job.work(books)

@@ -214,7 +214,5 @@ def _connections(journal: Journal) -> int:
         limits.RENDEZVOUS_CONNECTIONS, max(soft // 2, soft - 2 * limits.RELAY_LANES - _SPARE_DESCRIPTORS)
     )
     if most < limits.RENDEZVOUS_CONNECTIONS:
-        journal.warning(
-            "the system's limit of open files bounds the connections", connections=most, files=soft
-        )
+        journal.info("the system's limit of open files bounds the connections", connections=most, files=soft)
     return most
