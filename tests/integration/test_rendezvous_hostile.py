@@ -1,7 +1,4 @@
-"""Hostile TLS clients at the rendezvous:
-
-A distinct code in its log each, the same bytes on the wire for all.
-"""
+"""Hostile TLS clients: a distinct code in the rendezvous's log each, the same bytes on the wire for all."""
 
 from __future__ import annotations
 

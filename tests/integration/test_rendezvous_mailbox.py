@@ -179,10 +179,7 @@ async def test_expired_mail_is_gone(tmp_path: Path) -> None:
 
 
 async def test_a_full_mailbox_is_delivered_whole_to_a_slow_reader(tmp_path: Path) -> None:
-    """16 MB of mail:
-
-    More than the server queues for one node, while that node's requests are still answered.
-    """
+    """16 MB of mail is more than the server queues for one node, whose requests are answered meanwhile."""
     count = 250
     async with serving(tmp_path / "state", rates=UNHURRIED) as join:
         senders = [node(join, f"sender-{number}") for number in range(3)]

@@ -273,6 +273,18 @@ async def test_half_open_connections_do_not_keep_nodes_out(
             sock.close()
 
 
+async def test_a_flood_of_silent_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each displaces the one before, some before they were even looked at; an unclosed socket fails the test."""
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 2)
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_GRACE", 0.0)
+    async with serving(tmp_path / "state") as join:
+        silent = [socket.create_connection((join.host, join.port)) for _ in range(200)]
+        async with registered(join, node(join, "lab-a")) as client:
+            assert isinstance(await client.ask(Ping(id=1), Done), Done)
+        for sock in silent:
+            sock.close()
+
+
 async def test_registered_nodes_do_not_count_as_half_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
-"""A minimal node on a real connection:
+"""A minimal node on a real connection; not the product's client.
 
-It says what it is told to and keeps what it hears. Not the product's client.
+It says what it is told to, and keeps what it hears.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A node as the rendezvous knows it:
+"""A node as the rendezvous knows it.
 
 An identity and the statements that it signs, right or wrong on request.
 """

@@ -58,9 +58,9 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """A verified registration:
+    """A verified registration: this key, under this name, with this sealing key.
 
-    This key, under this name, with this sealing key (``sealing_key``: its envelope).
+    ``sealing_key`` is the envelope in JSON, ``sealing`` the statement in it.
     """
 
     network: int

@@ -11,7 +11,6 @@ given to it; here is only who may come in, and when it is time to give up.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,7 +27,6 @@ from comity.transport.tcp import tune
 #: Serves a connection from its first byte on; owns the socket from the call on.
 Door = Callable[[socket.socket, str], Awaitable[None]]
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.2  # seconds, before an accept that failed for want of descriptors is tried again
 
 
@@ -46,7 +44,8 @@ class Doors:
         self._lobby = lobby
         self._journal = journal
         self._most = most
-        self._guests: set[asyncio.Task[None]] = set()
+        #: Who is being served; with its socket until its task has begun, and owns it.
+        self._guests: dict[asyncio.Task[None], socket.socket | None] = {}
 
     def __len__(self) -> int:
         return len(self._guests)
@@ -55,37 +54,48 @@ class Doors:
         """Let connections in until cancelled. Guests are this object's; ``close`` ends them."""
         loop = asyncio.get_running_loop()
         while True:
+            await asyncio.sleep(0)  # while connections keep coming, nothing below waits
             if await self._lobby.room():
                 self._journal.refused("displaced", reason="nobody had registered on it, and others wait")
             try:
                 sock, _ = await loop.sock_accept(listener)
+            except ConnectionError:
+                continue  # it was gone before it was accepted
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._journal.refused("out_of_descriptors", reason=error.strerror or "")
-                    await asyncio.sleep(_PAUSE)
-                continue  # else it was gone before it was accepted
+                self._journal.refused("out_of_descriptors", reason=error.strerror or "")
+                await asyncio.sleep(_PAUSE)
+                continue
             remote = observed(sock)
             if len(self._guests) >= self._most:
                 sock.close()
                 self._journal.refused("too_many_connections", remote=remote)
                 continue
             guest = loop.create_task(self._serve(sock, remote))
-            self._guests.add(guest)
+            self._guests[guest] = sock
             self._lobby.enter(guest)
             guest.add_done_callback(self._gone)
 
     async def close(self) -> None:
         """End every connection."""
-        for guest in self._guests:
+        guests = list(self._guests)
+        for guest in guests:
             guest.cancel()
-        if self._guests:
-            await asyncio.wait(self._guests)
+        if guests:
+            await asyncio.wait(guests)
 
     def _gone(self, guest: asyncio.Task[None]) -> None:
-        self._guests.discard(guest)
+        sock = self._guests.pop(guest, None)
+        if sock is not None:  # cancelled before its first step
+            sock.close()
         self._lobby.leave(guest)
 
+    def _begin(self) -> None:
+        guest = asyncio.current_task()
+        if guest in self._guests:
+            self._guests[guest] = None
+
     async def _serve(self, sock: socket.socket, remote: str) -> None:
+        self._begin()
         try:
             try:
                 tune(sock)
@@ -110,9 +120,9 @@ class Doors:
 
 
 async def first_byte(sock: socket.socket) -> bytes:
-    """The first byte of a connection, left in the socket;
+    """The first byte of a connection, left in the socket; empty where it ended.
 
-    Empty where it ended. LinkLost when none came in time.
+    LinkLost when none came in time.
     """
     readiness = Readiness(sock)
     try:
@@ -167,9 +177,9 @@ def _resolve(host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
 
 
 def observed(sock: socket.socket) -> str:
-    """``ip:port`` at the other end, IPv4 as such also on a socket of both families;
+    """``ip:port`` at the other end; empty where it has gone.
 
-    Empty where it has gone.
+    IPv4 is shown as such, also on a socket of both families.
     """
     try:
         host, port = sock.getpeername()[:2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from typing import Any, TextIO
 
 from comity import limits
@@ -26,8 +27,8 @@ class Journal:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._refusals = Buckets(Rate(limits.REFUSALS_LOGGED_BURST, limits.REFUSALS_LOGGED_PER_SECOND))
-        self._suppressed = 0
+        self._rates = Buckets(Rate(limits.REFUSALS_LOGGED_BURST, limits.REFUSALS_LOGGED_PER_SECOND))
+        self._suppressed: Counter[str] = Counter()
 
     def info(self, event: str, **fields: Field) -> None:
         _log.info(event, extra={"fields": fields})
@@ -36,21 +37,25 @@ class Journal:
         _log.warning(event, extra={"fields": fields})
 
     def failure(self, event: str, error: BaseException, **fields: Field) -> None:
-        """A failure of ours, with its traceback."""
-        _log.error(event, extra={"fields": fields}, exc_info=error)
+        """A failure of ours, with its traceback; rate-limited as refusals are."""
+        if self._may_say(event, fields):
+            _log.error(event, extra={"fields": fields}, exc_info=error)
 
     def refused(self, code: str, **fields: Field) -> None:
-        """Somebody was turned away;
+        """Somebody was turned away; ``code`` tells what for.
 
-        ``code`` tells what for. What is over the rate is counted in the next line.
+        What is over the rate is counted in the next line.
         """
-        if not self._refusals.take("refused", self._clock.monotonic()):
-            self._suppressed += 1
-            return
-        if self._suppressed:
-            fields["suppressed"] = self._suppressed
-            self._suppressed = 0
-        _log.warning("refused", extra={"fields": {"code": code, **fields}})
+        if self._may_say("refused", fields):
+            _log.warning("refused", extra={"fields": {"code": code, **fields}})
+
+    def _may_say(self, event: str, fields: dict[str, Field]) -> bool:
+        if not self._rates.take(event, self._clock.monotonic()):
+            self._suppressed[event] += 1
+            return False
+        if suppressed := self._suppressed.pop(event, 0):
+            fields["suppressed"] = suppressed
+        return True
 
 
 class TextFormatter(logging.Formatter):

@@ -1,6 +1,6 @@
-"""The books in memory:
+"""The books in memory, for tests: the twin of ``sqlite``, under the same contract suite.
 
-The twin of ``sqlite`` for tests, under the same contract suite. Nothing survives it.
+Nothing survives the process, and every question is a walk over all rows.
 """
 
 from __future__ import annotations

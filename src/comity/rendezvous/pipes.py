@@ -25,9 +25,9 @@ class Carrier(Protocol):
         """Bytes that were taken and not given yet."""
 
     def take(self, source: socket.socket) -> int | None:
-        """How many bytes came;
+        """How many bytes came: 0 at the end of the stream, None where there are none now.
 
-        0 at the end of the stream; None where there are none now. Only while empty.
+        Only for an empty carrier.
         """
 
     def give(self, target: socket.socket) -> int:
@@ -115,9 +115,9 @@ class SpliceCarrier:
 
 
 class CopyCarrier:
-    """Copies through one buffer that all carriers share;
+    """Copies through one buffer that all carriers share.
 
-    Keeps only what the target would not take at once.
+    It keeps only what the target would not take at once.
     """
 
     def __init__(self, buffer: memoryview) -> None:

@@ -52,7 +52,7 @@ def register(nodes: Nodes, claim: Claim, now: float) -> Node:
 
 
 def resolve(nodes: Nodes, network: int, request: Resolve) -> Node:
-    """The node that is meant;
+    """The node that is meant.
 
     UnknownPeer, the same for what doesn't exist and for what is in another network.
     """

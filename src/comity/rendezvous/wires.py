@@ -127,7 +127,10 @@ class Wires:
             if wire is None:
                 return False
             self._wires.add(wire)
-            self._watch(wire)
+            try:
+                self._watch(wire)
+            except OSError:  # the selector has no room
+                self._end(wire)
 
     def _turn(self, wire: _Wire, sock: object, ready: int) -> None:
         now = self._clock.monotonic()
@@ -137,13 +140,13 @@ class Wires:
                     wire.moved = now if direction.push() else wire.moved
                 if ready & _READ and direction.source is sock:
                     wire.moved = now if direction.pull() else wire.moved
+            if not wire.done:
+                self._watch(wire)
         except OSError:  # either side is gone: the end-to-end TLS above tells a cut from an end
             self._end(wire)
             return
         if wire.done:
             self._end(wire)
-        else:
-            self._watch(wire)
 
     def _watch(self, wire: _Wire) -> None:
         """Ask the selector for what can move now, and for nothing else."""
