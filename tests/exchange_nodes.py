@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from comity import limits
 from comity.clock import SystemClock
 from comity.control.audit import AuditEntry, AuditLogRequest
 from comity.control.exchange import Progress, ReceivedFile, ReceivedRequest, SendFileRequest, SendResult
@@ -91,6 +92,8 @@ class Node:
         *,
         identity: Identity | None = None,
         blobs: BlobStore | None = None,
+        store: Callable[[Database], ExchangeStore] = ExchangeStore,
+        patience: float = limits.EXCHANGE_ANSWER_TIMEOUT,
     ) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
@@ -102,7 +105,7 @@ class Node:
         self.db: Database = open_node_database(home / "node.db")
         entropy = SystemEntropy()
         self.audit = AuditService(self.db, AuditKey.generate(self.key), self.clock, entropy)
-        self.store = ExchangeStore(self.db)
+        self.store = store(self.db)
         self.blobs = blobs or FileBlobStore(home / "incoming", home / "received")
         self.network = network(self.key)
         trust_store = TrustStore(self.db, "realm")
@@ -117,6 +120,7 @@ class Node:
             blobs=self.blobs,
             clock=self.clock,
             entropy=entropy,
+            patience=patience,
         )
         self.exchange = ExchangeService(self.around)
 

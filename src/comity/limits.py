@@ -73,6 +73,8 @@ DELIVER_SECONDS = 30.0  # how long the handling of one statement may take
 PINGS = 100  # round trips of one comity ping
 LOG_TAIL_BYTES = MIB  # of the end of the log, for comity logs
 CONTROL_GRACE_SECONDS = 2.0  # for requests that run when the daemon stops
+READY_SECONDS = 8.0  # how long a starting daemon waits for its rendezvous before it warns
+SHUTDOWN_SECONDS = 6.0  # for goodbyes and running requests, when the daemon stops
 MAINTENANCE_EVERY = 60.0  # while registered: what is still owed to peers is tried again
 CONTROL_CONNECTIONS = 128  # on the control socket at once
 
@@ -103,7 +105,7 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-ARTIFACT_BYTES = 16 * 1024 * GIB
+ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 PARTIAL_LIFETIME = 7 * DAY
 FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk

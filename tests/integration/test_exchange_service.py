@@ -45,8 +45,8 @@ class Pair:
     def __init__(self, tmp_path: Path, bob_blobs: BlobStore | None = None) -> None:
         self.world = World()
         self.tmp_path = tmp_path
-        self.alice = Node(tmp_path / "alice", "alice", self.net)
-        self.bob = Node(tmp_path / "bob", "bob", self.net, blobs=bob_blobs)
+        self.alice = Node(tmp_path / "alice", "alice", self.net, patience=5.0)
+        self.bob = Node(tmp_path / "bob", "bob", self.net, blobs=bob_blobs, patience=0.5)
         acquaint(self.alice, self.bob)
         self.alice.exchange.start()
         self.bob.exchange.start()
@@ -446,10 +446,7 @@ async def test_a_cancelled_send_leaves_nothing(pair: Pair) -> None:
     assert pair.alice.rows()[0].problem == "it was cancelled here"
 
 
-async def test_an_offer_that_never_comes_is_not_waited_for(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "HELLO_TIMEOUT", 0.05)
+async def test_an_offer_that_never_comes_is_not_waited_for(pair: Pair) -> None:
     stream = await pair.alice.network.dial(pair.bob.key, 1001)
     await pair.bob_net().idle()
     assert isinstance(pair.bob_net().handled[0], TimedOut)

@@ -54,7 +54,7 @@ class Inbox:
         """Serve one stream on port 1001. What ends a transfer is recorded; what ends the link is raised."""
         async with stream:
             machine = Receiver()
-            offered = await _first(stream)
+            offered = await self._first(stream)
             if offered is None:
                 return
             outputs = machine.handle(MessageReceived(offered), self._around.clock.now())
@@ -75,6 +75,13 @@ class Inbox:
                     self._refused(stream.peer, machine.offer, output.error)
             for body in sending:
                 await stream.send(body)
+
+    async def _first(self, stream: Stream) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._around.patience):
+                return await stream.receive()
+        except TimeoutError:
+            raise TimedOut("the peer opened a stream for an artifact and offered none") from None
 
     # ── the answer ────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,11 +191,3 @@ class Inbox:
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )
-
-
-async def _first(stream: Stream) -> bytes | None:
-    try:
-        async with asyncio.timeout(limits.HELLO_TIMEOUT):
-            return await stream.receive()
-    except TimeoutError:
-        raise TimedOut("the peer opened a stream for an artifact and offered none") from None

@@ -140,7 +140,7 @@ class Outbox:
             for output in machine.handle(Started(), around.clock.now()):
                 if isinstance(output, Send):
                     await stream.send(output.body)
-            answer = await _answer(stream)
+            answer = await self._answer(stream)
             for output in machine.handle(MessageReceived(answer), around.clock.now()):
                 if isinstance(output, Send):
                     await stream.send(output.body)
@@ -149,6 +149,19 @@ class Outbox:
             lane = stream.lane()
             sending = Sending(machine, job.content, lane, job.meter, around.clock)
             return await self._threads.run(lane, sending.run, self._threads)
+
+    async def _answer(self, stream: Stream) -> bytes:
+        seconds = self._around.patience
+        try:
+            async with asyncio.timeout(seconds):
+                body = await stream.receive()
+        except TimeoutError:
+            raise TimedOut(
+                f"the peer did not answer within {seconds:g} seconds", hint="run the same command again"
+            ) from None
+        if body is None:
+            raise RemoteProtocolError("the peer ended the stream without an answer")
+        return body
 
     def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
         around, offer, receipt = self._around, job.offer, delivered.receipt
@@ -192,17 +205,3 @@ class Outbox:
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
-
-
-async def _answer(stream: Stream) -> bytes:
-    try:
-        async with asyncio.timeout(limits.EXCHANGE_ANSWER_TIMEOUT):
-            body = await stream.receive()
-    except TimeoutError:
-        raise TimedOut(
-            f"the peer did not answer within {limits.EXCHANGE_ANSWER_TIMEOUT:g} seconds",
-            hint="run the same command again",
-        ) from None
-    if body is None:
-        raise RemoteProtocolError("the peer ended the stream without an answer")
-    return body

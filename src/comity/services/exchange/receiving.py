@@ -48,13 +48,21 @@ from comity.transport.interface import Lane
 
 
 class Receiving:
-    """An accepted transfer over ``lane``."""
+    """An accepted transfer over ``lane``; ``speak_every`` seconds it says that it works, where it must."""
 
-    def __init__(self, machine: Receiver, lane: Lane, meter: Meter, clock: Clock) -> None:
+    def __init__(
+        self,
+        machine: Receiver,
+        lane: Lane,
+        meter: Meter,
+        clock: Clock,
+        speak_every: float = limits.WORKING_EVERY,
+    ) -> None:
         self._machine = machine
         self._lane = lane
         self._meter = meter
         self._clock = clock
+        self._speak_every = speak_every
         self._spoken = clock.monotonic()
 
     def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
@@ -144,7 +152,7 @@ class Receiving:
 
     def _wait(self, work: Future[None]) -> None:
         try:
-            while not wait([work], timeout=limits.WORKING_EVERY).done:
+            while not wait([work], timeout=self._speak_every).done:
                 self._speak()
         finally:
             wait([work])  # the file must not be closed under it
@@ -153,7 +161,7 @@ class Receiving:
     def _speak(self, done: int | None = None) -> None:
         """Say that work goes on, if it has been a while."""
         now = self._clock.monotonic()
-        if now - self._spoken >= limits.WORKING_EVERY:
+        if now - self._spoken >= self._speak_every:
             self._spoken = now
             self._lane.send(encode_message(Working(self._meter.done if done is None else done)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.identity.keys import PublicKey
@@ -34,7 +35,10 @@ class Trust(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both."""
+    """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both.
+
+    ``patience``: seconds for an offer to come on a new stream, and for its answer.
+    """
 
     network: Network
     trust: Trust
@@ -46,6 +50,7 @@ class Surroundings:
     blobs: BlobStore
     clock: Clock
     entropy: Entropy
+    patience: float = limits.EXCHANGE_ANSWER_TIMEOUT
 
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
         """Who a receipt between these two is about, in this node's realm."""

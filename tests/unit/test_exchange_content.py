@@ -1,0 +1,183 @@
+"""The file that is sent: what can be read, what changed, and hashing ahead in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from comity import limits
+from comity.errors import FileChanged, FileUnusable
+from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
+from comity.protocol.exchange.manifest import Entry
+from comity.services.exchange.content import Content, Hasher, HashEvent
+
+CHUNK = limits.CHUNK_BYTES
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "file"
+    made.write_bytes(b"0123456789")
+    return made
+
+
+@pytest.fixture
+def content(path: Path) -> Iterator[Content]:
+    descriptor = os.open(path, os.O_RDONLY)
+    yield Content(descriptor)
+    os.close(descriptor)
+
+
+def read(content: Content, offset: int, length: int) -> bytes:
+    buffer = bytearray(length)
+    content.read_into(offset, memoryview(buffer))
+    return bytes(buffer)
+
+
+def test_reading_leaves_the_callers_position_alone(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.lseek(descriptor, 3, os.SEEK_SET)
+    made = Content(descriptor)
+    assert made.size == 10
+    assert read(made, 2, 5) == b"23456"
+    made.check_unchanged()
+    assert os.read(descriptor, 2) == b"34"
+    os.close(descriptor)
+
+
+def test_a_hole_reads_as_zeros(tmp_path: Path) -> None:
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(1000)
+    descriptor = os.open(tmp_path / "hole", os.O_RDONLY)
+    assert read(Content(descriptor), 5, 900) == bytes(900)
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"other bytes"),
+        lambda path: path.write_bytes(b"9876543210"),
+        lambda path: os.truncate(path, 5),
+        lambda path: os.utime(path, (1, 1)),  # as who hides a change would do
+    ],
+)
+def test_a_change_is_noticed(content: Content, path: Path, change: Callable[[Path], object]) -> None:
+    content.check_unchanged()
+    change(path)
+    with pytest.raises(FileChanged):
+        content.check_unchanged()
+
+
+def test_a_change_under_a_kept_time_is_noticed(content: Content, path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"9876543210")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(FileChanged):
+        content.check_unchanged()
+
+
+def test_a_name_that_goes_is_no_change(content: Content, path: Path) -> None:
+    path.unlink()
+    content.check_unchanged()
+    assert read(content, 0, 10) == b"0123456789"
+
+
+def test_a_file_replaced_under_its_name_is_no_change(content: Content, path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"new version")
+    other.replace(path)
+    content.check_unchanged()
+
+
+def test_a_file_that_ends_early_has_changed(content: Content, path: Path) -> None:
+    os.truncate(path, 5)
+    with pytest.raises(FileChanged):
+        read(content, 0, 10)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ends = socket.socketpair()
+    opened = [
+        os.open(tmp_path, os.O_RDONLY),
+        os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK),
+        os.open("/dev/null", os.O_RDONLY),
+    ]
+    found = []
+    for descriptor in (*opened, ends[0].fileno()):
+        with pytest.raises(FileUnusable) as caught:
+            Content(descriptor)
+        found.append(caught.value.message.split(" cannot")[0])
+    for descriptor in opened:
+        os.close(descriptor)
+    for end in ends:
+        end.close()
+    assert found == ["a folder", "a pipe", "a device", "a socket"]
+
+
+def test_a_closed_descriptor_is_refused(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    made = Content(descriptor)
+    os.close(descriptor)
+    for use in (lambda: Content(descriptor), made.check_unchanged, lambda: read(made, 0, 1)):
+        with pytest.raises(FileUnusable):
+            use()
+
+
+def hashes(hasher: Hasher) -> list[HashEvent]:
+    worker = threading.Thread(target=hasher.run)
+    worker.start()
+    found = [hasher.next()]
+    while isinstance(found[-1], Hashed):
+        found.append(hasher.next())
+    worker.join(10)
+    assert not worker.is_alive()
+    return found
+
+
+def test_chunks_are_hashed_in_order(path: Path) -> None:
+    data = os.urandom(2 * CHUNK + 7)
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    found = hashes(Hasher(Content(descriptor)))
+    os.close(descriptor)
+    pieces = [data[:CHUNK], data[CHUNK : 2 * CHUNK], data[2 * CHUNK :]]
+    assert found == [
+        *(Hashed((Entry(len(piece), hashlib.sha256(piece).digest()),)) for piece in pieces),
+        ContentHashed("sha256:" + hashlib.sha256(data).hexdigest()),
+    ]
+
+
+def test_an_empty_file_is_hashed(path: Path) -> None:
+    path.write_bytes(b"")
+    descriptor = os.open(path, os.O_RDONLY)
+    assert hashes(Hasher(Content(descriptor))) == [ContentHashed("sha256:" + hashlib.sha256(b"").hexdigest())]
+    os.close(descriptor)
+
+
+def test_trouble_comes_in_its_turn(content: Content, path: Path) -> None:
+    path.write_bytes(b"changed")
+    (trouble,) = hashes(Hasher(content))
+    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble.error, FileChanged)
+
+
+def test_a_hasher_that_nobody_asks_stops(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(50 * CHUNK)
+    descriptor = os.open(path, os.O_RDONLY)
+    hasher = Hasher(Content(descriptor))
+    worker = threading.Thread(target=hasher.run)
+    worker.start()
+    assert isinstance(hasher.next(), Hashed)
+    hasher.stop()
+    worker.join(10)
+    assert not worker.is_alive()
+    os.close(descriptor)
