@@ -274,7 +274,7 @@ async def test_half_open_connections_do_not_keep_nodes_out(
 
 
 async def test_a_flood_of_silent_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each displaces the one before, some before they were even looked at; an unclosed socket fails the test."""
+    """Each displaces one before it, some of them unlooked at; an unclosed socket fails the test."""
     monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 2)
     monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_GRACE", 0.0)
     async with serving(tmp_path / "state") as join:
