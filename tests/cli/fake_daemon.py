@@ -20,6 +20,8 @@ from comity.sdk.home import init
 from comity.storage.home import Home
 from comity.storage.runtime import Runtime, runtime_of
 
+#: A line of an answer that never comes.
+SILENCE = b"silence"
 JOIN = "comity://127.0.0.1:9000#" + "ab" * 32
 
 
@@ -30,6 +32,8 @@ class FakeDaemon:
         self.answers: dict[str, deque[list[bytes]]] = defaultdict(deque)
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.files: dict[str, bytes] = {}
+        self.ending = threading.Event()
+        self.takes_files = True
         runtime.create()
         self._control = _Server(os.fspath(runtime.control_socket), _Handler)
         self._control.daemon = self
@@ -44,13 +48,14 @@ class FakeDaemon:
             thread.start()
 
     def answer(self, operation: str, *lines: dict[str, Any] | bytes) -> None:
-        """What the next call of ``operation`` gets: one JSON object, several lines, or raw bytes."""
+        """What the next call of ``operation`` gets: a line each, as an object or as bytes; SILENCE waits."""
         self.answers[operation].append([_encoded(line) for line in lines])
 
     def stop(self) -> None:
         """End it, once or more; its sockets stay behind, as a killed daemon's do."""
         if self._handoff.fileno() < 0:
             return
+        self.ending.set()
         self._control.shutdown()
         self._control.server_close()
         self._handoff.shutdown(socket.SHUT_RDWR)
@@ -68,7 +73,8 @@ class FakeDaemon:
                 token, descriptors, _, _ = socket.recv_fds(connection, 64, 1)
                 with open(descriptors[0], "rb") as file:
                     self.files[token.decode()] = file.read()
-                connection.send(b"OK\n")
+                if self.takes_files:
+                    connection.send(b"OK\n")
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -90,6 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         for line in lines:
+            if line == SILENCE:
+                self.server.daemon.ending.wait(30)
+                return
             self.wfile.write(line + b"\n")
             self.wfile.flush()
 

@@ -103,10 +103,10 @@ class LazyGroup(Group):
 
 
 def command(
-    name: str, *, example: str, cls: type[Command] = Command, **settings: Any
+    name: str, *, example: str, cls: type[Command] = Command
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command; ``example`` is shown at the end of its help."""
-    return click.command(name, cls=cls, epilog=example_text(example), **settings)
+    return click.command(name, cls=cls, epilog=example_text(example))
 
 
 def example_text(example: str) -> str:

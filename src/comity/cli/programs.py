@@ -47,14 +47,18 @@ def serve(output: Output, listen: tuple[str, ...], advertise: str | None, state:
 rendezvous.add_command(serve)
 
 
-@command("demo", example="comity demo", context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@command("demo", example="comity demo --rounds 5")
+@click.option("--rounds", type=int, metavar="N", help="How many rounds of federated averaging; 3 by default.")
+@click.option("--seed", type=int, metavar="N", help="Decides who is whose patient; 1 by default.")
+@click.option("--keep", metavar="DIR", help="Play in DIR, and leave everything there.")
 @click.pass_obj
-def demo(output: Output, arguments: tuple[str, ...]) -> None:
-    """Two hospitals train on real patients, share models and not data, on this machine.
+def demo(output: Output, rounds: int | None, seed: int | None, keep: str | None) -> None:
+    """Two hospitals share a model and not data, on this machine.
 
-    ARGUMENTS are the demo's own.
+    Each is a process of its own with real patients of its own. It ends with 0 only if everything held.
     """
+    given = {"--rounds": rounds, "--seed": seed, "--keep": keep}
+    arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     _become("comity.demo", [*arguments, *(["--json"] if output.json else [])])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib
 import os
 import secrets
 import socket
@@ -38,6 +39,8 @@ from comity.storage.runtime import Runtime
 
 T = TypeVar("T")
 _HELD = b"OK\n"
+#: Where errors are defined that the daemon may report and this module does not import.
+_RARE_ERRORS = ("comity.identity", "comity.protocol.trust.machine", "comity.transport.tls")
 
 
 class Client:
@@ -47,15 +50,25 @@ class Client:
     can't be asked, and whatever error the daemon answers with.
     """
 
-    def __init__(self, home: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
-        """``home``: a node's folder; without it the one that ``environ`` (by default the process's) names."""
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        patience: float = limits.CONTROL_ANSWER_SECONDS,
+    ) -> None:
+        """``home``: a node's folder; without it the one that ``environ`` (by default the process's) names.
+
+        ``patience``: how many seconds the daemon may take for an operation that waits for nobody.
+        """
         self._environ = os.environ if environ is None else environ
         chosen = Home.from_environment(self._environ) if home is None else Home(Path(os.path.realpath(home)))
         self.home = chosen
+        self._patience = patience
 
     def call(self, operation: str, request: object | None, result: type[T], *, wait: float = 0.0) -> T:
         """Ask for one operation; ``wait``: seconds that the operation itself may wait for somebody."""
-        with _Exchange(self._runtime(), limits.CONTROL_ANSWER_SECONDS + wait) as exchange:
+        with _Exchange(self._runtime(), self._patience + wait) as exchange:
             exchange.post(operation, request)
             return from_plain(exchange.answer(), result)
 
@@ -74,13 +87,13 @@ class Client:
     def hand_over(self, descriptor: int) -> str:
         """Give the daemon an open file; the name by which a request can mean it, for a short while, once."""
         token = secrets.token_hex(16)
-        with _connected(self._runtime().handoff_socket, limits.CONTROL_ANSWER_SECONDS) as channel:
+        with _connected(self._runtime().handoff_socket, self._patience) as channel:
             try:
                 socket.send_fds(channel, [token.encode("ascii")], [descriptor])
                 channel.shutdown(socket.SHUT_WR)
                 held = channel.recv(len(_HELD))
             except TimeoutError as error:
-                raise _too_slow(limits.CONTROL_ANSWER_SECONDS) from error
+                raise _too_slow(self._patience) from error
             except OSError as error:
                 raise _gone() from error
         if held != _HELD:
@@ -182,16 +195,17 @@ def _answer(status: int, body: bytes) -> dict[str, Any]:
 
 
 def reported(failure: object) -> ComityError:
-    """The error that the daemon reports. A code that no class here bears keeps its name."""
+    """The error that the daemon reports, as its class. A code that no class here bears keeps its name."""
     if not isinstance(failure, dict) or not isinstance(failure.get("code"), str):
         return RemoteProtocolError("the daemon reports an error without a code")
-    code, message = failure["code"], str(failure.get("message", ""))
-    error = from_code(code, message, str(failure.get("hint", "")))
-    return error if error.code == code else _other(code)(message, hint=error.hint)
-
-
-def _other(code: str) -> type[ComityError]:
-    return type("ReportedByDaemon", (ComityError,), {"code": code})
+    code, message, hint = failure["code"], str(failure.get("message", "")), str(failure.get("hint", ""))
+    if from_code(code, message, hint).code != code:
+        for module in _RARE_ERRORS:
+            importlib.import_module(module)
+    error = from_code(code, message, hint)
+    return (
+        error if error.code == code else type("Reported", (ComityError,), {"code": code})(message, hint=hint)
+    )
 
 
 def _nonsense(status: int) -> RemoteProtocolError:

@@ -82,6 +82,7 @@ def start(
         _started.append(process)
         line = _first_line(pipe, time.monotonic() + timeout)
     if line is None:
+        process.terminate()
         _end(process)
         raise TimedOut(
             f"the node was not ready within {timeout:.0f} s, and was ended", hint="run comity logs"
@@ -191,9 +192,9 @@ def _last_words(place: Home) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Make sure that a daemon of ours that did not get ready is gone."""
+    """Make sure that a daemon of ours that did not get ready is gone; it may be tidying up."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(1.0)
+        process.wait(_EXIT_SECONDS)
     if process.returncode is None:
         process.kill()
         process.wait()
