@@ -14,6 +14,7 @@ from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.errors import (
+    DiskFull,
     NameTaken,
     RemoteProtocolError,
     RendezvousIdentityMismatch,
@@ -22,6 +23,7 @@ from comity.errors import (
     VersionMismatch,
 )
 from comity.identity.card import JoinUrl
+from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.protocol.registration import Claim, Request
 from comity.protocol.registry import Acknowledge, Mail, Ping, Registered, ServerMessage
@@ -30,7 +32,7 @@ from comity.transport.memory_registry import Member, MemoryRegistry, Seat
 from comity.transport.memory_rendezvous import MemoryRendezvous
 from comity.transport.rendezvous_connection import SupersededHere
 from comity.transport.simulation import LoopClock, Simulation, run_simulation
-from tests.worlds import Diary, Town, identity_of
+from tests.worlds import Diary, Signer, Town, identity_of
 
 A, B = identity_of("anna").public, identity_of("bert").public
 
@@ -307,6 +309,7 @@ def test_an_address_that_is_none_is_not_observed() -> None:
     async def scene(town: Town) -> None:
         async with Running(town.client("anna", diary := Diary()), diary) as anna:
             assert anna.client.observed is None
+            assert diary.registrations[0].observed == ""
 
     play(scene, registry=Odd)
 
@@ -349,6 +352,31 @@ def test_a_new_sealing_key_is_registered_within_a_heartbeat() -> None:
             assert len(diary.registrations) == 1
 
     play(scene)
+
+
+def test_a_node_that_cannot_say_what_is_new_stays_registered(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Signer):
+        broken = False
+
+        def sealing_key(self) -> Envelope:
+            if self.broken:
+                raise DiskFull("no space left")
+            return super().sealing_key()
+
+    async def scene(town: Town) -> None:
+        signer = Failing(identity_of("anna"), town.server.join, town.clock, town.entropy("signing"))
+        async with Running(town.client("anna", diary := Diary(), signer=signer), diary):
+            signer.broken = True
+            await asyncio.sleep(10 * limits.RENDEZVOUS_DEAD_AFTER)
+            assert diary.losses == []
+            town.world.cut("anna")
+            await diary.until(lambda diary: len(diary.losses) == 3)
+            assert [type(loss) for loss in diary.losses[1:]] == [DiskFull, DiskFull]
+            signer.broken = False
+            await diary.until(lambda diary: len(diary.registrations) == 2)
+
+    play(scene)
+    assert "no space left" in caplog.text
 
 
 def test_an_update_that_is_refused_is_tried_again() -> None:

@@ -22,7 +22,6 @@ from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.hostname import normalise_hostname
 from comity.identity.keys import PublicKey
-from comity.protocol.candidates import parse_candidate
 from comity.protocol.registry import (
     Acknowledge,
     AskRelay,
@@ -132,10 +131,7 @@ class RendezvousClient:
     def observed(self) -> str | None:
         """``ip:port`` that the rendezvous saw this connection come from; None where it says no such thing."""
         connection = self._keeper.connection
-        if connection is None or connection.registered is None:
-            return None
-        endpoint = parse_candidate(connection.registered.observed)
-        return None if endpoint is None else str(endpoint)
+        return connection.registered.observed or None if connection and connection.registered else None
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────────
 

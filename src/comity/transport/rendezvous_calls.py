@@ -121,6 +121,7 @@ class Calls:
             self._places.release()
             raise
         call = _Call(expected, asyncio.get_running_loop().create_future())
+        call.answered.add_done_callback(_seen)
         self._waiting[self._next] = call
         self._next += 1
         try:
@@ -152,6 +153,12 @@ class Calls:
             self._places.release()
             _fail(call, RendezvousUnreachable(reason))
         self._waiting.clear()
+
+
+def _seen(answered: asyncio.Future[Answer]) -> None:
+    """Whoever asked may be gone before it reads the error; asyncio would complain about that."""
+    if not answered.cancelled():
+        answered.exception()
 
 
 def _fail(call: _Call, error: ComityError) -> None:

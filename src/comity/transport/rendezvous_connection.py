@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, TypeVar
 
+import msgspec
+
 from comity import limits
 from comity.clock import Clock
 from comity.errors import (
@@ -29,6 +31,7 @@ from comity.errors import (
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
+from comity.protocol.candidates import parse_candidate
 from comity.protocol.framing import Kind
 from comity.protocol.hello import parse_refused
 from comity.protocol.registration import OLDEST_VERSION, VERSION
@@ -190,6 +193,8 @@ class Connection:
         if answer.hostname != claim.hostname:
             raise RemoteProtocolError("the rendezvous registered this node under another name")
         check_address(answer.address, self._network)
+        endpoint = parse_candidate(answer.observed)
+        answer = msgspec.structs.replace(answer, observed="" if endpoint is None else str(endpoint))
         if self.registered is None:
             self._pushes.put(answer)
         self.registered, self._claimed = answer, claim
@@ -228,9 +233,9 @@ class Connection:
                 async with asyncio.timeout(limits.RENDEZVOUS_HEARTBEAT):
                     await self._changed.wait()
             self._changed.clear()
-            claim = self._claim()
+            claim = self._current_claim()
             try:
-                if claim == self._claimed:
+                if claim is None or claim == self._claimed:
                     await self.calls.ask(lambda number: Ping(id=number), Done)
                 else:
                     await self._register_again(claim)
@@ -238,6 +243,14 @@ class Connection:
                 raise
             except RendezvousRefused as error:  # tried again at the next heartbeat
                 log.warning("the rendezvous refused: %s", error.message)
+
+    def _current_claim(self) -> Claim | None:
+        """What is to be claimed now; as before, where this node can't say (its disk is full, say)."""
+        try:
+            return self._claim()
+        except ComityError as error:
+            log.warning("nothing new is registered: %s", error.message)
+            return self._claimed
 
     async def _register_again(self, claim: Claim) -> None:
         answer = await self.calls.ask(lambda number: self._registration(number, claim), Registered)
