@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from comity import __version__, limits
-from comity.errors import TooLarge
 from comity.node.api import about, audit, exchange, failures, peers, trust
 from comity.node.api.operations import Operations
 
@@ -30,20 +32,26 @@ def create_app(operations: Operations) -> FastAPI:
 
 
 class _Bounded:
-    """Refuses a request body over ``limits.API_BODY_BYTES`` while it arrives."""
+    """Takes a request's whole body before anything is answered, and refuses one over ``limits.API_BODY_BYTES``.
+
+    To answer earlier would be to close a socket that still holds unread bytes: the caller, who is writing them,
+    would see a broken connection in place of the answer.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrived = 0
+        taken: list[Message] = []
+        arrived, more = 0, True
+        while more and arrived <= limits.API_BODY_BYTES:
+            taken.append(await receive())
+            arrived += len(taken[-1].get("body", b""))
+            more = taken[-1].get("more_body", False)
 
-        async def counted() -> Message:
-            nonlocal arrived
-            message = await receive()
-            arrived += len(message.get("body", b""))
+        async def replayed() -> Message:
             if arrived > limits.API_BODY_BYTES:
                 raise TooLarge(f"a request to the daemon has at most {limits.API_BODY_BYTES} bytes")
-            return message
+            return taken.pop(0) if taken else await receive()
 
-        await self._app(scope, counted, send)
+        await self._app(scope, replayed, send)

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from comity import errors
+from comity import errors, limits
 
 log = logging.getLogger("comity.node")
 
@@ -84,6 +84,9 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        most = f"a request to the daemon has at most {limits.API_BODY_BYTES} bytes"
+        return _answer(status, errors.TooLarge(most))
     asked = f"{request.method} {request.url.path}"
     hint = "run comity down, then comity up, so that both are the same version"
     return _answer(status, errors.InvalidInput(f"the daemon has no operation {asked}", hint=hint))

@@ -90,7 +90,7 @@ class Keeper:
             self._failures, self._problem = 0, ""
         except ComityError as error:
             self._failures += 1
-            if error.message != self._problem:
+            if error.message != self._problem and self._service.path(self._peer) is None:
                 self._problem = error.message
                 log.info(
                     "no session",

@@ -181,15 +181,19 @@ class Tunnel:
                 job.cancel()
 
     async def _finish(self) -> bool:
-        """Exchange END, where both sides still listen; whether the link can serve again."""
+        """Exchange END, where both sides still listen; whether the link may serve again.
+
+        A relayed one may not: from the pool it would be taken before a better path is tried.
+        """
         try:
             async with asyncio.timeout(limits.GOODBYE_SECONDS):
                 while not self._outgoing.empty():
                     await self.stream.send(self._outgoing.get_nowait())
-                await self.stream.finish()
+                if self.contender.path == "direct":
+                    await self.stream.finish()
         except (TimeoutError, ComityError):
             return False
-        return True
+        return self.contender.path == "direct"
 
 
 async def _within(seconds: float, *steps: Awaitable[object]) -> bool:
