@@ -1,0 +1,115 @@
+"""The one place that picks concrete adapters: files, sockets, the system's clock and randomness.
+
+It opens the home's files and hands everything to ``assembly``, which wires it; it holds no logic. Who calls
+it has checked the home and holds its lease.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from comity import control
+from comity.clock import SystemClock
+from comity.entropy import SystemEntropy
+from comity.identity.card import Card
+from comity.identity.envelope import Envelope
+from comity.node.assembly import Ground, Node, assemble
+from comity.node.config import Settings, read_passphrase
+from comity.node.surroundings import look_around
+from comity.services.about import NodeFacts
+from comity.services.logkey import certify
+from comity.services.notary import Notary
+from comity.services.trust.ledger import Claims
+from comity.storage.blobs import FileBlobStore
+from comity.storage.clockmark import ClockMark
+from comity.storage.database import Database
+from comity.storage.home import Home
+from comity.storage.keystore import FileKeyStore
+from comity.storage.logkey import load_audit_key
+from comity.storage.schema import open_node_database
+from comity.transport.interface import Gate, Rendezvous, RendezvousListener
+from comity.transport.peers import PeerNetwork
+from comity.transport.rendezvous import RendezvousClient
+from comity.transport.tls import Credentials
+
+_INSTANCE_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Built:
+    """A node on its files and sockets. ``db`` is to be closed last."""
+
+    node: Node
+    db: Database
+
+
+def build(home: Home, settings: Settings) -> Built:
+    """A node that is not yet started.
+
+    Raises WrongPassphrase, NewerDatabase, HomeUnsafe, StorageUnusable, DiskFull, InvalidInput.
+    """
+    identity = FileKeyStore(home.identity_key).load(read_passphrase(settings.passphrase_file))
+    db = open_node_database(home.database)
+    try:
+        clock, entropy = SystemClock(ClockMark(db).floor()), SystemEntropy()
+        credentials = Credentials(identity, clock)
+        instance = entropy.token(_INSTANCE_BYTES).hex()
+        audit_key = load_audit_key(home.log_key, identity.public)
+
+        def rendezvous(
+            listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
+        ) -> RendezvousClient:
+            return RendezvousClient(
+                settings.join,
+                credentials,
+                listener,
+                sealing_key=sealing_key,
+                register=notary.registration,
+                hostname=settings.hostname,
+                public=settings.public,
+                tags=settings.tags,
+                clock=clock,
+                entropy=entropy,
+                instance=instance,
+            )
+
+        def network(rendezvous: Rendezvous, gate: Gate) -> PeerNetwork:
+            listen = settings.listen or None
+            return PeerNetwork(credentials, rendezvous, gate, clock, entropy, instance, listen)
+
+        node = assemble(
+            Ground(
+                identity=identity,
+                join=settings.join,
+                claims=Claims(settings.hostname, settings.organization, settings.contact),
+                facts=NodeFacts(
+                    home=str(home.path),
+                    pid=os.getpid(),
+                    started=clock.monotonic(),
+                    card=Card(settings.hostname, settings.join.authority, identity.public.fingerprint),
+                    join=settings.join,
+                    listen=settings.listen,
+                    organization=settings.organization,
+                    contact=settings.contact,
+                ),
+                shown=control.VisibilityResult(settings.hostname, settings.public, settings.tags),
+                clock=clock,
+                entropy=entropy,
+                db=db,
+                audit_key=audit_key,
+                blobs=FileBlobStore(home.incoming, home.received),
+                config=home,
+                rendezvous=rendezvous,
+                network=network,
+                surroundings=lambda listening: look_around(
+                    settings.join, listening=listening, allowed=settings.private_networks
+                ),
+            )
+        )
+        certify(home.log_certificate, audit_key, node.notary, clock, entropy)
+    except BaseException:
+        db.close()
+        raise
+    return Built(node, db)

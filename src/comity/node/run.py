@@ -1,0 +1,154 @@
+"""The daemon's life: what is started in which order, what ends it, and how everything is given back.
+
+A start that can't succeed (the name is taken, the rendezvous has another key, the port is in use) ends it
+with that error. Later the same things only end the registration, and ``status`` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from comity import limits
+from comity.errors import ComityError, RendezvousIdentityMismatch, RendezvousUnreachable
+from comity.node.api.app import create_app
+from comity.node.api.operations import Operations
+from comity.node.api.server import ControlServer
+from comity.node.assembly import Node
+from comity.node.build import build
+from comity.node.config import Settings
+from comity.node.handoff import Handoff
+from comity.node.logs import last_lines
+from comity.node.ready import ReadyLine
+from comity.node.sockets import listen_private
+from comity.storage.home import Home
+from comity.storage.runtime import Runtime
+from comity.transport.rendezvous_connection import SupersededHere
+from comity.transport.rendezvous_keeper import FINAL
+
+log = logging.getLogger("comity.node")
+
+_FATAL_AT_START = (*FINAL, RendezvousIdentityMismatch)
+
+
+async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine) -> None:
+    """Be the daemon of a home whose lease is held, until a signal or ``stop``; raises why it could not
+    start.
+    """
+    with ExitStack() as kept:
+        built = build(home, settings)
+        kept.callback(built.db.close)
+        kept.callback(built.node.audit.close)
+        stop = asyncio.Event()
+        kept.enter_context(_signals(stop.set))
+        handoff = Handoff(listen_private(runtime.handoff_socket))
+        kept.callback(runtime.handoff_socket.unlink, missing_ok=True)
+        kept.callback(handoff.close)
+        handoff.start()
+        app = create_app(_operations(built.node, handoff, home, stop.set))
+        control = kept.enter_context(listen_private(runtime.control_socket))
+        kept.callback(runtime.control_socket.unlink, missing_ok=True)
+        await _Life(built.node, ControlServer(app, control), ready, stop).run()
+
+
+class _Life:
+    """From the first task to the last."""
+
+    def __init__(self, node: Node, server: ControlServer, ready: ReadyLine, stop: asyncio.Event) -> None:
+        self._node = node
+        self._server = server
+        self._ready = ready
+        self._stop = stop
+        self._failure: ComityError | None = None
+
+    async def run(self) -> None:
+        node = self._node
+        node.exchange.start()
+        try:
+            await node.network.start()
+            async with asyncio.TaskGroup() as tasks:
+                talking = {
+                    tasks.create_task(self._server.run_until_stopped()),
+                    tasks.create_task(node.sessions.run(node.trust)),
+                }
+                others = {tasks.create_task(node.presence.run()), tasks.create_task(self._stay_registered())}
+                await self._announce()
+                await self._stop.wait()
+                log.info("stopping")
+                self._server.stop()
+                node.sessions.stop()
+                await asyncio.wait(talking, timeout=limits.SHUTDOWN_SECONDS)
+                for task in talking | others:
+                    task.cancel()
+        finally:
+            await node.network.close()
+            node.exchange.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _stay_registered(self) -> None:
+        await self._node.rendezvous.run()
+        if isinstance(self._node.presence.problem, SupersededHere):
+            self._node.sessions.stop()  # the other daemon with this key keeps them now
+
+    async def _announce(self) -> None:
+        """Wait for the registration and say how it went; what is fatal at the start stops the daemon."""
+        presence = self._node.presence
+        warning: ComityError | None = None
+        try:
+            async with asyncio.timeout(limits.READY_SECONDS):
+                while presence.state != "registered" and not self._stop.is_set():
+                    if isinstance(presence.problem, _FATAL_AT_START):
+                        self._failure = presence.problem
+                        self._stop.set()
+                        return
+                    await self._either(presence.changed)
+        except TimeoutError:
+            warning = _warning(presence.problem)
+        self._ready.ready(await self._node.about.status(), warning)
+        log.info("ready", extra={"fields": {"state": presence.state, "address": presence.address}})
+
+    async def _either(self, event: asyncio.Event) -> None:
+        """Until ``event`` or the order to stop."""
+        waits = [asyncio.create_task(event.wait()), asyncio.create_task(self._stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], None]) -> Operations:
+    return Operations(
+        about=node.about,
+        directory=node.directory,
+        trust=node.trust,
+        exchange=node.exchange,
+        audit=node.audit,
+        take_file=handoff.take,
+        log_lines=lambda count: last_lines(home.log_file, count),
+        stop=stop,
+    )
+
+
+def _warning(problem: Exception | None) -> ComityError:
+    if isinstance(problem, ComityError):
+        return problem
+    return RendezvousUnreachable("the rendezvous has not answered yet")
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT end the daemon in order."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
