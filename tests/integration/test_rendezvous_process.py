@@ -155,7 +155,7 @@ async def test_kill_9_under_load_loses_nothing_that_was_acknowledged(tmp_path: P
         port, bob = join.port, node(join, "bob")
         async with registered(join, bob):
             pass
-        senders = [node(join, f"sender-{number}") for number in range(8)]
+        senders = [node(join, f"sender-{number}") for number in range(16)]
         floods = [
             asyncio.create_task(flood(join, sender, bob, 1 + 1000 * number, acknowledged))
             for number, sender in enumerate(senders)
@@ -165,7 +165,7 @@ async def test_kill_9_under_load_loses_nothing_that_was_acknowledged(tmp_path: P
         program.process.send_signal(signal.SIGKILL)
         await asyncio.gather(*floods)
         assert await program.rest() == -signal.SIGKILL
-    assert 30 <= len(acknowledged) < 160
+    assert 30 <= len(acknowledged) < 320
     async with running(state, "--listen", f"127.0.0.1:{port}") as (_, again):
         assert again == join  # nobody needs to be told anything: same key, same port, same nodes
         async with registered(again, bob) as reader:

@@ -18,12 +18,21 @@ from comity.identity.card import JoinUrl
 from comity.identity.keys import Identity
 from comity.protocol.framing import Kind
 from comity.protocol.registry import Done, Find, Found, Ping, Registered, Resolve, Resolved, Superseded
+from comity.rendezvous.buckets import Rate
+from comity.rendezvous.desk import RATES, Rates
 from comity.transport.channel import SecureChannel
 from comity.transport.tcp import connect_tcp
 from comity.transport.tls import Credentials
 from tests.rendezvous.client import Client, Refusal, dial, last_words, registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.server import ShiftedClock, serving
+
+#: The real bursts, which a slow machine does not refill while a test runs.
+NO_REFILL = Rates(
+    resolve=Rate(RATES.resolve.burst, 0.001),
+    post=Rate(RATES.post.burst, 0.001),
+    register=Rate(RATES.register.burst, 0.001),
+)
 
 
 def node(join: JoinUrl, hostname: str, *, public: bool = False, tags: tuple[str, ...] = ()) -> Registrant:
@@ -108,7 +117,10 @@ async def test_private_nodes_resolve_by_exact_name_and_are_not_listed(tmp_path: 
 
 
 async def test_resolving_is_rate_limited(tmp_path: Path) -> None:
-    async with serving(tmp_path / "state") as join, registered(join, node(join, "lab-a")) as client:
+    async with (
+        serving(tmp_path / "state", rates=NO_REFILL) as join,
+        registered(join, node(join, "lab-a")) as client,
+    ):
         codes = []
         for number in range(limits.RESOLVE_BURST + 5):
             with pytest.raises(Refusal) as caught:
@@ -175,7 +187,10 @@ async def test_the_sealing_key_never_goes_back(tmp_path: Path) -> None:
 
 
 async def test_registering_too_often_is_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path / "state") as join, registered(join, node(join, "lab-a")) as client:
+    async with (
+        serving(tmp_path / "state", rates=NO_REFILL) as join,
+        registered(join, node(join, "lab-a")) as client,
+    ):
         for _ in range(limits.REGISTER_BURST - 1):
             await client.register()
         with pytest.raises(Refusal, match="rate_limited"):
