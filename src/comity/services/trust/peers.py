@@ -161,6 +161,8 @@ class PeerBook:
 
     async def _ask(self, text: str) -> Record:
         named = parse_peer(text)
+        if isinstance(named, Fingerprint):
+            raise UnknownPeer("no peer is known by that fingerprint", hint="name it by its card, or its name")
         try:
             if isinstance(named, Address):
                 return await self._rendezvous.resolve(address=str(named))
@@ -170,6 +172,8 @@ class PeerBook:
                 )
             hostname = named.hostname if isinstance(named, Card) else str(named)
             return await self._rendezvous.resolve(hostname=hostname)
+        except UnknownPeer as error:
+            raise UnknownPeer(f"there is no {printable(text)} in this network", hint=error.hint) from error
         except RendezvousUnreachable as error:
             raise RendezvousUnreachable(
                 f"{printable(text)} is not among your agreements, and the rendezvous can't be asked:"

@@ -5,7 +5,7 @@ desks.
 from __future__ import annotations
 
 from comity import limits
-from comity.errors import ComityError
+from comity.errors import ComityError, UntrustedPeer
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
@@ -69,8 +69,15 @@ class TrustService:
         return self._peers.known(peer)
 
     async def resolve(self, text: str) -> KnownPeer:
-        """The approved peer that a PEER argument names. UnknownPeer, UntrustedPeer, AmbiguousPeer."""
-        return await self._peers.trusted(text)
+        """The approved peer that a PEER argument names. UnknownPeer, UntrustedPeer, AmbiguousPeer.
+
+        That something was wanted of a peer without an agreement in force is put on record.
+        """
+        try:
+            return await self._peers.trusted(text)
+        except UntrustedPeer as error:
+            self._ledger.audit.append("peer.untrusted", reasons=(error.message,))
+            raise
 
     def relationships(self) -> list[Relationship]:
         """Every key that this node has dealt with."""
