@@ -117,12 +117,13 @@ class Town:
         simulation: Simulation,
         weather: Weather | None = None,
         registry: Callable[[int, Clock, Entropy], MemoryRegistry] = MemoryRegistry,
+        server: type[MemoryServer] = MemoryServer,
     ) -> None:
         self.simulation = simulation
         self.clock = simulation.clock
         self.world = World(simulation.seed, weather)
         self.registry = registry(1, simulation.clock, simulation.entropy)
-        self.server = MemoryServer(self.world, identity_of("rendezvous").public, self.registry)
+        self.server = server(self.world, identity_of("rendezvous").public, self.registry)
         self.server.start()
 
     def entropy(self, name: str) -> PredictableEntropy:

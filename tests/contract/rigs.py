@@ -25,6 +25,8 @@ from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.server import Server
 from comity.transport.interface import Gate, Network, Rendezvous, Stream
 from comity.transport.memory import MemoryNetwork
+from comity.transport.memory_registry import MemoryRegistry
+from comity.transport.memory_rendezvous import MemoryServer
 from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.simulation import Simulation, run_simulation
@@ -143,8 +145,13 @@ def _instance(name: str, claim: Claim) -> str:
 class MemoryRig:
     """The in-memory world."""
 
-    def __init__(self, simulation: Simulation) -> None:
-        self.town = Town(simulation)
+    def __init__(
+        self,
+        simulation: Simulation,
+        registry: Callable[[int, Clock, Entropy], MemoryRegistry] = MemoryRegistry,
+        server: type[MemoryServer] = MemoryServer,
+    ) -> None:
+        self.town = Town(simulation, registry=registry, server=server)
         self.clock = simulation.clock
         self.join = self.town.server.join
 
