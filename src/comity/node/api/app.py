@@ -32,10 +32,10 @@ def create_app(operations: Operations) -> FastAPI:
 
 
 class _Bounded:
-    """Takes a request's whole body before anything is answered, and refuses one over ``limits.API_BODY_BYTES``.
+    """Takes a request's whole body before anything is answered; refuses one over ``limits.API_BODY_BYTES``.
 
-    To answer earlier would be to close a socket that still holds unread bytes: the caller, who is writing them,
-    would see a broken connection in place of the answer.
+    To answer earlier would be to close a socket that still holds unread bytes: the caller, who is writing
+    them, would see a broken connection in place of the answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,7 +51,7 @@ class _Bounded:
 
         async def replayed() -> Message:
             if arrived > limits.API_BODY_BYTES:
-                raise TooLarge(f"a request to the daemon has at most {limits.API_BODY_BYTES} bytes")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # FastAPI would hide ours
             return taken.pop(0) if taken else await receive()
 
         await self._app(scope, replayed, send)
