@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from comity import limits
 from comity.errors import (
@@ -49,7 +49,7 @@ from comity.protocol.registry import (
 )
 
 Answer = Registered | Resolved | Found | Posted | Done | Ticket
-A = TypeVar("A", Registered, Resolved, Found, Posted, Done, Ticket)
+A = TypeVar("A", bound=Answer)
 
 #: What a rendezvous can say no with. Its other codes, and those that are none of its business (that a key is
 #: the wrong one, say), arrive as a plain refusal.
@@ -128,7 +128,7 @@ class Calls:
             await self._write(body)
         except LinkLost as lost:
             raise RendezvousUnreachable(f"the connection to the rendezvous ended: {lost.message}") from lost
-        return cast(Any, await call.answered)  # ``answer`` lets nothing but ``expected`` through
+        return cast(A, await call.answered)  # ``answer`` lets nothing but ``expected`` through
 
     def answer(self, message: Answer | Failure) -> None:
         """Hand an answer to whoever waits for it; RemoteProtocolError where nobody asked this."""
