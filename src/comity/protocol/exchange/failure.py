@@ -21,7 +21,7 @@ from comity.identity.text import printable
 from comity.protocol.exchange.messages import Fail, Refuse
 
 #: Codes that mean the same on both sides.
-_SHARED: dict[str, type[ComityError]] = {
+SHARED: dict[str, type[ComityError]] = {
     error.code: error for error in (DiskFull, FileChanged, NameRefused, TooLarge, VerificationFailed)
 }
 #: What the other side's person can do, where the class's own hint is written for this side's.
@@ -42,7 +42,7 @@ def error_from(message: Fail | Refuse) -> ComityError:
     """What the side that receives a FAIL or a REFUSE raises."""
     other = PeerRefused if isinstance(message, Refuse) else TransferFailed
     verb = "refused" if isinstance(message, Refuse) else "gave up"
-    error = _SHARED.get(message.code, other)
+    error = SHARED.get(message.code, other)
     return error(
         f"the peer {verb}: {printable(message.message, limits.CLAIM_BYTES)}",
         hint=printable(message.hint, limits.CLAIM_BYTES) or None,
