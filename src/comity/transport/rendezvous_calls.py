@@ -85,7 +85,7 @@ def encode_request(message: NodeMessage) -> bytes:
 
 @dataclass(frozen=True)
 class _Call:
-    expected: type[Answer]
+    expected: type[object]
     answered: asyncio.Future[Answer]
 
 
