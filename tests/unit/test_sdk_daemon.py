@@ -44,14 +44,14 @@ def program(body: str) -> tuple[str, ...]:
 def test_ready(home: Home) -> None:
     ready = daemon.start(home.path, program=program(f"say('{{\"ready\": {STATUS}}}')"))
     assert ready.status.address == "1:0001.0000.0010"
-    assert ready.warning == ""
+    assert ready.warning is None
 
 
 def test_ready_with_a_warning(home: Home) -> None:
-    said = f'{{"ready": {STATUS}, "warning": "the rendezvous cannot be reached"}}'
-    assert daemon.start(home.path, program=program(f"say({said!r})")).warning == (
-        "the rendezvous cannot be reached"
-    )
+    warning = {"code": "rendezvous_unreachable", "message": "nobody answers", "hint": "h"}
+    said = json.dumps({"ready": UP, "warning": warning})
+    ready = daemon.start(home.path, program=program(f"say({said!r})"))
+    assert isinstance(ready.warning, errors.RendezvousUnreachable)
 
 
 def test_what_it_is_told(home: Home, tmp_path: Path) -> None:

@@ -75,8 +75,9 @@ def up(output: Output, listen: str | None, foreground: bool, passphrase_file: Pa
     if foreground:
         daemon.become(listen=listen, passphrase_file=passphrase_file)
     ready = daemon.start(listen=listen, passphrase_file=passphrase_file)
-    if ready.warning:
-        output.note(f"warning: {ready.warning}")
+    if ready.warning is not None:
+        output.note(f"warning: {ready.warning.message}")
+        output.note(f"hint: {ready.warning.hint}")
     output.show(ready.status, [_headline(ready.status)])
 
 

@@ -22,7 +22,7 @@ import msgspec
 from comity import __version__, limits
 from comity.control import StatusResult
 from comity.control.codec import from_plain
-from comity.errors import NotRunning, TimedOut
+from comity.errors import ComityError, NotRunning, TimedOut
 from comity.identity.card import JoinUrl
 from comity.sdk import node
 from comity.sdk.client import Client, reported
@@ -44,7 +44,7 @@ class Ready:
     """A started daemon; ``warning`` says what it still lacks, such as its rendezvous."""
 
     status: StatusResult
-    warning: str = ""
+    warning: ComityError | None = None
 
 
 def start(
@@ -129,8 +129,7 @@ def stop(home: Path | None = None, timeout: float = limits.STOP_SECONDS) -> Stat
                 f"process {before.pid} is still stopping after {timeout:.0f} s",
                 hint="run comity logs to see what it waits for",
             )
-        # What is left of it is its exit; a dead process that its parent doesn't collect would last for ever.
-        _until(lambda: not _alive(before.pid), min(deadline, time.monotonic() + _EXIT_SECONDS))
+        _until(lambda: not _alive(before.pid), time.monotonic() + _EXIT_SECONDS)  # all that is left to it
     return status(home)
 
 
@@ -181,7 +180,8 @@ def _ready(line: bytes, process: subprocess.Popen[bytes], place: Home) -> Ready:
     if "error" in said:
         _end(process)
         raise reported(said["error"])
-    return Ready(from_plain(said.get("ready"), StatusResult), str(said.get("warning") or ""))
+    warning = reported(said["warning"]) if said.get("warning") else None
+    return Ready(from_plain(said.get("ready"), StatusResult), warning)
 
 
 def _last_words(place: Home) -> str:
@@ -208,17 +208,18 @@ def _released(home: Home, pid: int | None) -> bool:
 
 
 def _alive(pid: int | None) -> bool:
+    """Whether that process runs; one that has ended and waits to be collected does not."""
     if pid is None:
         return False
     for process in [started for started in _started if started.poll() is not None]:
         _started.remove(process)
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
-    return True
+    except OSError:
+        return True  # not ours to ask, or a system without /proc
 
 
 def _stopped(home: Home, problem: str) -> StatusResult:
