@@ -1,4 +1,4 @@
-"""Writes docs/reference/limits.md from src/comity/limits.py: names, values, units and the comments beside them.
+"""Writes docs/reference/limits.md from src/comity/limits.py: names, values and the comments beside them.
 
 Run by ``make docs``; a test fails when the page is stale.
 """
@@ -21,7 +21,7 @@ UNITS = {"KIB", "MIB", "GIB", "MINUTE", "HOUR", "DAY"}
 
 def render(source: str) -> str:
     """The page for the text of limits.py."""
-    values: dict[str, object] = {}
+    values: dict[str, float] = {}
     exec(compile(source, "limits.py", "exec"), values)  # noqa: S102  our own module, as text for its comments
     page = [HEAD]
     for line in source.splitlines():
@@ -35,8 +35,7 @@ def render(source: str) -> str:
     return "\n".join(page) + "\n"
 
 
-def _shown(name: str, value: object) -> str:
-    assert isinstance(value, int | float)
+def _shown(name: str, value: float) -> str:
     if name.endswith("_BYTES") or name in {"SEAL_PADDING", "FREE_SPACE_MARGIN"}:
         for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
             if value >= size and value % size == 0:

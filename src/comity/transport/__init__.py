@@ -1,1 +1,1 @@
-"""IO between machines: sockets, TLS, the rendezvous's client, the relay's, and an in-memory network for tests."""
+"""IO between machines: sockets, TLS, clients of rendezvous and relay, and an in-memory network for tests."""
