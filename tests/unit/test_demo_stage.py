@@ -33,8 +33,9 @@ def demo(*arguments: str, before: str = "pass") -> subprocess.CompletedProcess[s
 
 def test_commands_are_told_as_one_would_type_them_but_for_digits() -> None:
     digits = "5a2f" + "0" * 56 + "c8d1"
-    command = ["comity", "handshake", f"comity:lab@127.0.0.1:9#{digits}", "study, IRB #1"]
-    assert abridged(command) == "comity handshake 'comity:lab@127.0.0.1:9#5a2f…c8d1' 'study, IRB #1'"
+    command = ["comity", "handshake", f"comity:côte@127.0.0.1:9#{digits}", "study, IRB #1"]
+    assert abridged(command) == "comity handshake comity:côte@127.0.0.1:9#5a2f…c8d1 'study, IRB #1'"
+    assert abridged(["#", "$HOME", "a b"]) == "'#' '$HOME' 'a b'"
     assert percent(0.97664) == "97.7 %"
 
 

@@ -58,7 +58,7 @@ def _play(arguments: Sequence[str]) -> object:
     if not 1 <= found.rounds <= _ROUNDS_MOST:
         raise InvalidInput(f"--rounds takes 1 to {_ROUNDS_MOST}", hint="run comity demo --rounds 3")
     if found.seed < 0:
-        raise InvalidInput("--seed takes 0 or more", hint="run comity demo --seed 1")
+        raise InvalidInput("--seed takes 0 or more", hint="run comity demo --seed 2")
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise MissingExtra(f"the demo needs {', '.join(missing)}")
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N", help="of federated averaging (default: 3)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="who is whose patient (default: 1)")
+    parser.add_argument("--seed", type=int, default=2, help="who is whose patient (default: 2)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="play in DIR and leave everything there")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object at the end, and nothing else"

@@ -78,7 +78,7 @@ class Console:
     def quietly(self, kind: type[T], *command: str) -> T:
         """The same as ``comity``, told to nobody: for looking again until something has happened."""
         ended = self._run(["-m", "comity", *command, "--json"], abridged(["comity", *command]))
-        return from_plain(_parsed(ended, ended.out), kind)
+        return from_plain(_succeeded(ended), kind)
 
     def refused(self, *command: str) -> Refusal:
         """Run a command of Comity's that must fail with an error of its own; DemoFailed if it succeeds."""
@@ -106,9 +106,7 @@ class Console:
     def _succeed(self, arguments: Sequence[str], shown: str) -> dict[str, Any]:
         self._narrator.command(self.who, shown)
         ended = self._run(arguments, shown)
-        if ended.status != 0:
-            raise DemoFailed(shown, f"failed with status {ended.status}", ended.printed)
-        return _parsed(ended, ended.out)
+        return _succeeded(ended)
 
     def _run(self, arguments: Sequence[str], shown: str) -> _Ended:
         try:
@@ -144,6 +142,12 @@ def environment(runtime: Path) -> dict[str, str]:
     if path := os.environ.get("PYTHONPATH"):
         inherited["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in path.split(os.pathsep))
     return inherited
+
+
+def _succeeded(ended: _Ended) -> dict[str, Any]:
+    if ended.status != 0:
+        raise DemoFailed(ended.shown, f"failed with status {ended.status}", ended.printed)
+    return _parsed(ended, ended.out)
 
 
 def _parsed(ended: _Ended, text: str) -> dict[str, Any]:

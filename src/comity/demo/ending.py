@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from comity.control import (
     AgreementVerification,
+    AuditLogResult,
     AuditVerifyResult,
     ReceivedResult,
     RevokeResult,
@@ -109,6 +110,7 @@ def revoke(nodes: Sequence[Node], agreed: Agreed, narrator: Narrator, checks: Ch
     seen = f"{told.status} by {told.revoked_by or 'nobody'} at {told.revoked_at}"
     checks.hold(f"{other.name} was told", told.revoked_by == "them" and told.agreement == agreed.digest, seen)
     refusals = (_refused(other, by, checks), _refused(by, other, checks))
+    _on_record(other, refusals[0], checks)
     return Revoked(by.name, ended.notified, ended.links_closed, told.revoked_at or "", refusals)
 
 
@@ -134,3 +136,11 @@ def _refused(sender: Node, recipient: Node, checks: Checks) -> Refusal:
     if any(file.name == name for file in files):
         raise DemoFailed("nothing arrives after the revocation", name, recipient.console.printed)
     return refusal
+
+
+def _on_record(node: Node, refusal: Refusal, checks: Checks) -> None:
+    """The refused side's own log says so too."""
+    entries = node.console.comity(AuditLogResult, "audit", "log").entries
+    found = [entry for entry in entries if refusal.message in entry.reasons]
+    seen = f"entry {found[-1].index}, {found[-1].kind}" if found else "no entry gives that reason"
+    checks.hold(f"the audit log of {node.name} records the refusal", bool(found), seen)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from comity.control import ReceivedFile, ReceivedResult, SendResult
+from comity.control import ReceivedFile, ReceivedResult, SendResult, TransfersResult
 from comity.demo.agreement import Node
 from comity.demo.checks import Checks
 from comity.demo.console import Console
 from comity.demo.failure import DemoFailed
 from comity.demo.model import Score
-from comity.demo.narrator import Narrator, percent
+from comity.demo.narrator import Narrator, percent, shortened
 from comity.demo.study import FILE as PATIENTS
 from comity.demo.study import Study, save_patients
 
@@ -82,6 +82,7 @@ class Learning:
         starts = self._exchange_summaries()
         for number in range(1, rounds + 1):
             starts = self._round(number, starts)
+        self._compare_receipts()
         return self._judge(starts[0])
 
     def _train_alone(self) -> None:
@@ -132,13 +133,13 @@ class Learning:
         name = _file(sender, label)
         sent = sender.console.comity(SendResult, "send-file", recipient.name, name)
         sender.console.result(
-            f"{sent.bytes} bytes over {sent.path} in {sent.seconds:.2f} s, receipt {sent.receipt}"
+            f"{sent.bytes} bytes over {sent.path} in {sent.seconds:.2f} s, receipt {shortened(sent.receipt)}"
         )
         arguments = ("received", "--wait", name, "--timeout", _WAIT)
         files = recipient.console.comity(ReceivedResult, *arguments).files
         got = _only(files, name, sender, recipient)
         digests = {sent.digest, got.digest, _digest(sender.console.folder / name), _digest(Path(got.path))}
-        seen = f"{got.digest}, receipt {sent.receipt}"
+        seen = shortened(got.digest)
         self._checks.hold(f"{name} arrived whole", len(digests) == 1, seen, recipient.console.printed)
         agreements = {sent.agreement, got.agreement}
         if agreements != {self._agreement} or not sent.receipt.startswith("sha256:"):
@@ -156,6 +157,16 @@ class Learning:
         )
         self._deliveries.append(delivery)
         return os.path.relpath(got.path, recipient.console.folder)
+
+    def _compare_receipts(self) -> None:
+        self._narrator.step("Receipts: both sides hold the same signatures")
+        held = []
+        for node in self._nodes:
+            listed = node.console.comity(TransfersResult, "transfers").transfers
+            held.append({(transfer.name, transfer.receipt) for transfer in listed})
+        told = {(delivery.name, delivery.receipt) for delivery in self._deliveries}
+        seen = f"{len(told)} receipts of {len(self._deliveries)} files"
+        self._checks.hold("each delivery has one receipt, on both sides", held == [told, told], seen)
 
     def _judge(self, shared: Sequence[str]) -> Learned:
         self._narrator.step("Judged on patients that nobody trained on")

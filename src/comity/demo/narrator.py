@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import TextIO
 
 _DIGITS = re.compile(r"\b[0-9a-f]{64}\b")
-_WIDTH = 20
+#: What no shell takes for more than a word; a # only begins a comment where a word begins.
+_PLAIN = re.compile(r"[\w@%+=:,./-][\w@%+=:,./#-]*")
+_WIDTH = 18
 
 
 class Narrator:
@@ -55,7 +57,7 @@ class Narrator:
 
 def abridged(command: Sequence[str]) -> str:
     """A command line for reading: quoted as a shell needs it, keys and digests cut to their ends."""
-    return shortened(shlex.join(command).replace("'\"'\"'", "’"))
+    return shortened(" ".join(map(_quoted, command)))
 
 
 def shortened(text: str) -> str:
@@ -66,6 +68,10 @@ def shortened(text: str) -> str:
 def short(digits: str) -> str:
     """The ends of a key or digest, for reading only: ``5a2f…c8d1``."""
     return f"{digits[:4]}…{digits[-4:]}"
+
+
+def _quoted(word: str) -> str:
+    return word if _PLAIN.fullmatch(word) else shlex.quote(word)
 
 
 def percent(share: float) -> str:

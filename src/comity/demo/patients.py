@@ -16,7 +16,7 @@ def main() -> None:
     """Read the arguments and do it."""
     parser = argparse.ArgumentParser(prog="python -m comity.demo.patients", description="hand out patients")
     parser.add_argument("--out", type=Path, required=True, help="where to make the folders")
-    parser.add_argument("--seed", type=int, default=1, help="who is whose patient (default: 1)")
+    parser.add_argument("--seed", type=int, default=2, help="who is whose patient (default: 2)")
     arguments = parser.parse_args()
 
     def work() -> dict[str, object]:

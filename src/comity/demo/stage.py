@@ -41,7 +41,7 @@ class Hospital:
 
 ST_MARY = Hospital(
     hostname="st-mary-trainer",
-    organization="St Mary's Hospital, breast screening clinic",
+    organization="St Mary’s Hospital, breast screening clinic",
     contact="privacy@st-mary.example",
     folder="st-mary",
     listens=False,

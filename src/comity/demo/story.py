@@ -17,7 +17,7 @@ from comity.demo.ending import AuditRoot, Revoked, revoke, verify_agreement, ver
 from comity.demo.failure import DemoFailed
 from comity.demo.learning import Delivery, Learned, Learning
 from comity.demo.model import Patients, Score
-from comity.demo.narrator import Narrator
+from comity.demo.narrator import Narrator, percent
 from comity.demo.processes import is_alive
 from comity.demo.stage import COTE_BLEUE, ST_MARY, Stage
 from comity.demo.study import Study, all_patients, split
@@ -98,10 +98,7 @@ def play(settings: Settings, narrator: Narrator) -> DemoResult:
     except DemoFailed as failure:
         failure.folder = stage.folder
         raise
-    narrator.heading("")
-    narrator.heading(f"Everything held, in {result.seconds:.0f} s.")
-    if stage.kept:
-        narrator.heading(f"Kept: {stage.folder}")
+    _sum_up(result, narrator)
     return result
 
 
@@ -171,6 +168,21 @@ def _close(nodes: Sequence[Node], stage: Stage, narrator: Narrator, checks: Chec
         node.console.answer("down")
     left = [pid for pid in stage.daemons if is_alive(pid)]
     checks.hold("both nodes ended by themselves", not left, f"{len(left)} are left")
+
+
+def _sum_up(result: DemoResult, narrator: Narrator) -> None:
+    narrator.heading("")
+    narrator.heading(f"Everything held: {len(result.checks)} checks, {result.seconds:.0f} s.")
+    for hospital in result.hospitals:
+        narrator.says(f"{hospital.hostname} alone: {percent(hospital.alone)}")
+    shared = f"together: {percent(result.accuracy['together'])}"
+    narrator.says(f"{shared}, on {result.test_patients} patients that nobody trained on")
+    narrator.says(f"path {result.path}, group {result.group}, cipher {result.cipher}")
+    narrator.says(f"agreement {result.agreement.digest}")
+    for log in result.audit:
+        narrator.says(f"audit log of {log.hostname}: root {log.root}")
+    if result.folder:
+        narrator.says(f"kept: {result.folder}")
 
 
 def _hospitals(nodes: Sequence[Node], study: Study, learned: Learned) -> tuple[HospitalResult, ...]:
