@@ -32,6 +32,7 @@ bench: $(STAMP) ## run every program in bench/
 
 docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python docs/generate_limits.py
+	$(BIN)/python docs/generate_errors.py
 	$(BIN)/python docs/generate_exchange.py
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/

@@ -22,7 +22,7 @@ audit = Group("audit", help="Read the audit log, or verify that nothing in it wa
 @click.option("--after", type=click.IntRange(-1), default=-1, metavar="INDEX", help="Only later entries.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
 @click.option("--peer", metavar="PEER", help="Only what was about this peer.")
-@click.option("--kind", metavar="KIND", help="Only entries of this kind, such as handshake.approved.")
+@click.option("--kind", metavar="KIND", help="Only entries of this kind, such as agreement.made.")
 @click.pass_obj
 def log(output: Output, after: int, limit: int, peer: str | None, kind: str | None) -> None:
     """Show what this node did, allowed and refused, oldest first."""

@@ -27,20 +27,24 @@ rendezvous = Group("rendezvous", help="Run a rendezvous: registry, mailbox and b
 )
 @click.option("--advertise", metavar="URL", help="The public comity://HOST:PORT of this server.")
 @click.option("--state", metavar="DIR", help="Where its key, its database and join.url lie.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the log on standard error.")
 @click.pass_obj
-def serve(output: Output, listen: tuple[str, ...], advertise: str | None, state: str | None) -> None:
+def serve(
+    output: Output, listen: tuple[str, ...], advertise: str | None, state: str | None, log_format: str | None
+) -> None:
     """Serve a rendezvous until it is ended.
 
-    The join URL for nodes is written to join.url in its state folder. With --json the log on standard error
-    is JSON, one object a line.
+    The join URL for nodes is written to join.url in its state folder. With --json the log is JSON, one object
+    a line.
     """
     arguments = [part for place in listen for part in ("--listen", place)]
     if advertise is not None:
         arguments += ["--advertise", advertise]
     if state is not None:
         arguments += ["--state", state]
-    if output.json:
-        arguments += ["--log-format", "json"]
+    form = log_format or ("json" if output.json else None)
+    if form is not None:
+        arguments += ["--log-format", form]
     _become("comity.rendezvous", arguments)
 
 

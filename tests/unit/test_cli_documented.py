@@ -1,0 +1,86 @@
+"""docs/reference/cli.md knows every command, every option and every JSON field, and none that is gone."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from comity import control
+from comity.cli.app import app
+from comity.control.codec import json_name
+from tests.cli.test_cli_edges import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+SECTIONS = {match[1]: match[2] for match in re.finditer(r"### comity (.+)\n((?:(?!#{2,3} ).*\n?)*)", PAGE)}
+
+RESULTS: dict[str, tuple[type, ...]] = {
+    "init": (control.InitResult,),
+    "status": (control.StatusResult,),
+    "info": (control.InfoResult, control.LinkView, control.SessionView),
+    "find": (control.FindResult,),
+    "peers": (control.PeersResult, control.PeerView),
+    "ping": (control.PingResult,),
+    "set-tags": (control.VisibilityResult,),
+    "set-visibility": (control.VisibilityResult,),
+    "handshake": (control.HandshakeResult,),
+    "pending": (control.PendingResult, control.PendingRequest),
+    "approve": (control.ApproveResult,),
+    "reject": (control.RejectResult,),
+    "confirm": (control.ConfirmResult,),
+    "trust": (control.TrustResult, control.TrustedPeer),
+    "revoke": (control.RevokeResult,),
+    "agreement export": (control.AgreementFile,),
+    "agreement verify": (control.AgreementVerification, control.Party),
+    "send-file": (control.SendResult,),
+    "received": (control.ReceivedResult, control.ReceivedFile),
+    "transfers": (control.TransfersResult, control.Transfer),
+    "audit log": (control.AuditLogResult, control.AuditEntry),
+    "audit verify": (control.AuditVerifyResult,),
+}
+
+
+def test_every_command_has_its_section_and_no_other_does() -> None:
+    assert sorted(SECTIONS) == sorted(name for name, _ in COMMANDS)
+
+
+def test_aliases_are_named() -> None:
+    assert "`comity untrust PEER`" in SECTIONS["revoke"]
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_option_is_documented_and_no_other_is(name: str, command: click.Command) -> None:
+    section = SECTIONS[name]
+    options = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+    documented = {
+        opt
+        for row in re.findall(r"^\| (`-.*?) \|", section, re.MULTILINE)
+        for opt in re.findall(r"`(--?[a-z-]+)", row)
+    }
+    assert documented == options
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_json_field_is_documented(name: str) -> None:
+    _, _, fields = SECTIONS[name].partition("JSON: ")
+    documented = set(re.findall(r"`([a-z_0-9]+)`", fields))
+    for kind in RESULTS[name]:
+        missing = {json_name(field.name) for field in dataclasses.fields(kind)} - documented
+        assert not missing, kind.__name__
+
+
+def test_the_overview_says_what_each_commands_own_help_says() -> None:
+    """The table in ``app`` stands for commands that it doesn't import; every entry must lead to one."""
+    context = click.Context(app, info_name="comity")
+    listed = {name: entry.summary for section in app.sections.values() for name, entry in section.items()}
+    assert list(listed) == app.list_commands(context)
+    for name, summary in listed.items():
+        command = app.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert summary.endswith(".")
+        assert len(summary) <= 62
