@@ -218,3 +218,10 @@ def test_both_sides_keep_the_same_of_two(stays: Contender, goes: Contender) -> N
 def test_a_restart_and_a_second_dial_by_the_same_side_replace() -> None:
     assert outranks(contender(B, "relay", "2" * 32), contender(A, "direct"))
     assert outranks(contender(A, "relay"), contender(A, "direct"))
+
+
+def test_an_attempt_at_a_better_path_that_found_none_replaces_nothing() -> None:
+    for path, better in (("direct", True), ("punched", True), ("relay", False), ("elsewhere", False)):
+        upgrade = Contender(B, path, "1" * 32, upgrade=True)
+        assert outranks(upgrade, contender(B, "relay")) is better
+        assert outranks(upgrade, contender(A, "relay")) is better

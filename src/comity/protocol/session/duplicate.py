@@ -12,11 +12,14 @@ _PATH_RANKS = {"direct": 0, "punched": 1, "relay": 2}
 @dataclass(frozen=True)
 class Contender:
     """One session: whose key was the TLS client's, how it runs (both known alike at both ends), and which
-    start of the peer's daemon is at the other end."""
+    start of the peer's daemon is at the other end. ``upgrade``: its dialler has a session, and wants a better
+    path for it.
+    """
 
     client: PublicKey
     path: str
     instance: str
+    upgrade: bool = False
 
 
 def outranks(new: Contender, old: Contender) -> bool:
@@ -26,7 +29,9 @@ def outranks(new: Contender, old: Contender) -> bool:
     first, or found a better path; and of two sides that dialled at once the better path stays, else the
     smaller key's.
     """
-    if new.instance != old.instance or new.client == old.client:
+    if new.instance != old.instance:
+        return True
+    if new.client == old.client and not new.upgrade:
         return True
     if new.path != old.path:
         return path_rank(new.path) < path_rank(old.path)

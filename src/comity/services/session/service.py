@@ -37,6 +37,9 @@ from comity.transport.interface import Network, Stream
 
 log = logging.getLogger("comity.session")
 
+#: What a dialler says in its hello: that it has no session, or one on a lesser path.
+_PURPOSE, _UPGRADE = "session", "better path"
+
 
 class SessionService:
     """What is not a coroutine may be called from any callback on the loop."""
@@ -176,10 +179,15 @@ class SessionService:
 
     async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
         """Hand a statement over the session; whether the peer took it within ``limits.TELL_SECONDS``."""
-        tunnel = self._tunnels.get(peer)
-        if tunnel is None:
-            return False
-        return await tunnel.tell(envelope.to_json().decode(), limits.TELL_SECONDS)
+        text, loop = envelope.to_json().decode(), asyncio.get_running_loop()
+        until = loop.time() + limits.TELL_SECONDS
+        tried = None
+        # Once more where another session took over meanwhile: whoever has it already says so.
+        while (tunnel := self._tunnels.get(peer)) is not None and tunnel is not tried:
+            if await tunnel.tell(text, until - loop.time()):
+                return True
+            tried = tunnel
+        return False
 
     # ── what its keepers ask ──────────────────────────────────────────────────────────────────────────
 
@@ -194,10 +202,11 @@ class SessionService:
 
     async def dial(self, peer: PublicKey) -> None:
         """Open a session; raises what ``Network.dial`` raises, and Denied."""
+        purpose = _PURPOSE if peer not in self._tunnels else _UPGRADE
         async with self._dials:
             try:
                 async with asyncio.timeout(limits.SESSION_DIAL_SECONDS):
-                    stream = await self._network.dial(peer, SESSION_PORT, purpose="session")
+                    stream = await self._network.dial(peer, SESSION_PORT, purpose=purpose)
             except TimeoutError:
                 raise PeerUnreachable("no answer in time on any path") from None
         try:
@@ -227,7 +236,8 @@ class SessionService:
 
     def _settle(self, stream: Stream, *, client: PublicKey) -> Tunnel:
         """The new session, which stands from now on unless a better one does, or none may."""
-        contender = Contender(client=client, path=stream.info.path, instance=stream.instance)
+        upgrade = stream.hello.purpose == _UPGRADE
+        contender = Contender(client, stream.info.path, stream.instance, upgrade)
         tunnel = Tunnel(stream, contender, self._clock)
         old = self._tunnels.get(stream.peer)
         if stream.peer not in self._keepers:

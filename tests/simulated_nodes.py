@@ -1,0 +1,174 @@
+"""Whole nodes in the in-memory world: the daemon's own wiring on networks, files and clocks of the
+simulation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from comity import control
+from comity.identity.card import Card
+from comity.identity.envelope import Envelope
+from comity.node.assembly import Ground, assemble
+from comity.protocol.candidates import Surroundings
+from comity.services.about import NodeFacts
+from comity.services.notary import Notary
+from comity.services.trust.ledger import Claims
+from comity.storage.blobs_memory import MemoryBlobStore
+from comity.storage.config import Config
+from comity.storage.database import MEMORY, Database
+from comity.storage.logkey import AuditKey
+from comity.storage.schema import open_node_database
+from comity.transport.interface import Gate, Rendezvous, RendezvousListener
+from comity.transport.memory import MemoryNetwork
+from comity.transport.memory_rendezvous import MemoryRendezvous
+from tests.worlds import Town, identity_of
+
+PORT = 7443
+
+
+class ConfigInMemory:
+    """``services.directory.ConfigFile``."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def read_config(self) -> Config:
+        return self.config
+
+    def write_config(self, config: Config) -> None:
+        self.config = config
+
+
+class SimulatedNode:
+    """One daemon at the place ``name``. ``life`` tells restarts apart; ``db`` is kept over them."""
+
+    def __init__(
+        self,
+        town: Town,
+        name: str,
+        *,
+        hostname: str | None = None,
+        listen: bool = False,
+        life: int = 0,
+        db: Database | None = None,
+        public: bool = False,
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.town = town
+        self.identity = identity_of(name)
+        self.key = self.identity.public
+        self.db = db or open_node_database(MEMORY)
+        join = town.server.join
+        self.card = Card(hostname or name, join.authority, self.key.fingerprint)
+        entropy = town.entropy(f"{name} {life}")
+        instance = hashlib.sha256(f"{name} {life}".encode()).hexdigest()[:32]
+        config = Config(hostname=hostname or name, join=str(join), public=public, tags=tags)
+        self.config = ConfigInMemory(config)
+
+        def rendezvous(
+            listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
+        ) -> MemoryRendezvous:
+            return MemoryRendezvous(
+                town.server,
+                name,
+                self.identity,
+                listener,
+                sealing_key=sealing_key,
+                register=notary.registration,
+                hostname=hostname or name,
+                entropy=entropy,
+                instance=instance,
+                public=public,
+                tags=tags,
+            )
+
+        def network(rendezvous: Rendezvous, gate: Gate) -> MemoryNetwork:
+            port = PORT if listen else None
+            return MemoryNetwork(
+                town.server, name, self.key, rendezvous, gate, town.clock, entropy, instance, port
+            )
+
+        self.node = assemble(
+            Ground(
+                identity=self.identity,
+                join=join,
+                claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
+                facts=NodeFacts(
+                    home="/nowhere",
+                    pid=1,
+                    started=town.clock.monotonic(),
+                    card=self.card,
+                    join=join,
+                    listen="",
+                    organization=f"{name} hospital",
+                    contact=f"pi@{name}.example",
+                ),
+                shown=control.VisibilityResult(hostname or name, public, tags),
+                clock=town.clock,
+                entropy=entropy,
+                db=self.db,
+                audit_key=AuditKey.generate(self.key),
+                blobs=MemoryBlobStore(),
+                config=self.config,
+                rendezvous=rendezvous,
+                network=network,
+                surroundings=lambda listening: Surroundings(listening=listening),
+            )
+        )
+        self._running: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Everything that the daemon runs; returns once registered."""
+        node = self.node
+        node.exchange.start()
+        await node.network.start()
+        jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
+        self._running = [asyncio.create_task(job) for job in jobs]
+        while node.presence.state == "connecting":
+            await node.presence.changed.wait()
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """An orderly end, or that of kill -9; the database stays open for the next life."""
+        if not kill:
+            self.node.sessions.stop()
+            await asyncio.wait(self._running[:1])
+        await self.node.network.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.wait(self._running)
+        for task in self._running:
+            if not task.cancelled():
+                task.result()
+        self.node.exchange.stop()
+
+    async def agree_with(self, other: SimulatedNode, *, allow: tuple[str, ...] | None = None) -> None:
+        """A handshake by card, approved there; returns once the tunnel is up on both sides."""
+        await self.node.trust.asking.handshake(
+            control.HandshakeRequest(peer=str(other.card), justification="IRB #2026-0142")
+        )
+        await asyncio.sleep(1)
+        assert (await other.node.trust.answering.pending()).pending
+        request = control.ApproveRequest(peer=self.card.hostname, allow=allow)
+        await other.node.trust.answering.approve(request)
+        assert await self.node.sessions.wait_up(other.key, 60)
+        assert await other.node.sessions.wait_up(self.key, 60)
+
+    def session(self, other: SimulatedNode) -> control.SessionView | None:
+        return self.node.sessions.view(other.key)
+
+
+@asynccontextmanager
+async def running(*nodes: SimulatedNode) -> AsyncIterator[Sequence[SimulatedNode]]:
+    """These nodes, started and registered; stopped and their databases closed at the end."""
+    await asyncio.gather(*(node.start() for node in nodes))
+    try:
+        yield nodes
+    finally:
+        await asyncio.gather(*(node.stop() for node in nodes))
+        for node in nodes:
+            node.db.close()
