@@ -16,7 +16,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -24,8 +24,13 @@ from comity import limits
 from comity.errors import RemoteProtocolError
 from comity.identity.text import printable
 
-if TYPE_CHECKING:  # keys.py makes envelopes, this module only asks a key to verify
-    from comity.identity.keys import PublicKey
+
+class VerifyingKey(Protocol):
+    """What a key must do here (``keys.PublicKey`` does)."""
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """BadSignature unless it holds."""
+
 
 SIGNATURE_BYTES = 64
 #: The payload types that an identity signs.
@@ -92,7 +97,7 @@ class Envelope:
         return cls(body.payload_type, _decode(body.payload, "payload"), signature)
 
 
-def verify(envelope: Envelope, key: PublicKey, expected_type: str) -> bytes:
+def verify(envelope: Envelope, key: VerifyingKey, expected_type: str) -> bytes:
     """The payload, if ``key`` signed it as exactly ``expected_type``; else RemoteProtocolError."""
     if envelope.payload_type != expected_type:
         found = printable(envelope.payload_type, 80)
