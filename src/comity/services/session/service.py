@@ -24,13 +24,14 @@ from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
 from comity.protocol.hello import SESSION_PORT
-from comity.protocol.session.duplicate import Contender, outranks
-from comity.protocol.session.messages import DUPLICATE, ENDED, SHUTDOWN
+from comity.protocol.session.duplicate import Contender
+from comity.protocol.session.messages import ENDED, SHUTDOWN
 from comity.services.audit import AuditService
 from comity.services.guard import Guard
 from comity.services.notary import AlreadySeen
 from comity.services.session.keeper import Keeper
 from comity.services.session.reachability import REACHABILITY, Herald
+from comity.services.session.standing import StandingTunnels
 from comity.services.session.tunnel import Tunnel
 from comity.services.session.views import Agreements, session_view
 from comity.transport.interface import Network, Stream
@@ -66,9 +67,8 @@ class SessionService:
         self._tasks: asyncio.TaskGroup | None = None
         self._keepers: dict[PublicKey, Keeper] = {}
         self._keeping: dict[PublicKey, asyncio.Task[None]] = {}
-        self._tunnels: dict[PublicKey, Tunnel] = {}
+        self._tunnels = StandingTunnels()
         self._dials = asyncio.Semaphore(limits.SESSION_DIALS)
-        self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         network.serve(SESSION_PORT, self._accept)
 
@@ -88,7 +88,7 @@ class SessionService:
             for task in self._keeping.values():
                 task.cancel()
             self._keepers.clear()
-            standing = list(self._tunnels.values())
+            standing = self._tunnels.all()
             for tunnel in standing:
                 tunnel.close(SHUTDOWN)
             await asyncio.gather(*(tunnel.gone.wait() for tunnel in standing))
@@ -119,7 +119,7 @@ class SessionService:
         if task is not None:
             task.cancel()
         self._herald.forget(peer)
-        tunnel = self._tunnels.pop(peer, None)
+        tunnel = self._tunnels.remove(peer)
         if tunnel is not None and tunnel.close_when_handled(ENDED):
             return self._network.drop(peer, spare=SESSION_PORT) + 1
         if tunnel is not None:
@@ -134,7 +134,7 @@ class SessionService:
         """The rendezvous is there: dial, and tell every trusted peer that we are here."""
         for keeper in self._keepers.values():
             keeper.news()
-        await self._herald.announce([peer for peer in self._keepers if peer not in self._tunnels])
+        await self._herald.announce([peer for peer in self._keepers if self._tunnels.of(peer) is None])
 
     async def reachable(self, peer: PublicKey, envelope: Envelope) -> None:
         """A peer says where it is: dial it now. RemoteProtocolError where it may not, or the statement is
@@ -152,11 +152,11 @@ class SessionService:
 
     def tunnel(self, peer: PublicKey) -> Tunnel | None:
         """The standing session, if there is one."""
-        return self._tunnels.get(peer)
+        return self._tunnels.of(peer)
 
     def view(self, peer: PublicKey) -> control.SessionView | None:
         """The standing session as people see it, if there is one."""
-        tunnel = self._tunnels.get(peer)
+        tunnel = self._tunnels.of(peer)
         known = self._trust.known(peer) if self._trust else None
         if tunnel is None or known is None:
             return None
@@ -169,25 +169,11 @@ class SessionService:
 
     async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
         """Whether a session stands within ``timeout`` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                while peer not in self._tunnels:
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._tunnels.wait_up(peer, timeout)
 
     async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
         """Hand a statement over the session; whether the peer took it within ``limits.TELL_SECONDS``."""
-        text, loop = envelope.to_json().decode(), asyncio.get_running_loop()
-        until = loop.time() + limits.TELL_SECONDS
-        tried = None
-        # Once more where another session took over meanwhile: whoever has it already says so.
-        while (tunnel := self._tunnels.get(peer)) is not None and tunnel is not tried:
-            if await tunnel.tell(text, until - loop.time()):
-                return True
-            tried = tunnel
-        return False
+        return await self._tunnels.tell(peer, envelope)
 
     # ── what its keepers ask ──────────────────────────────────────────────────────────────────────────
 
@@ -197,12 +183,12 @@ class SessionService:
 
     def path(self, peer: PublicKey) -> str | None:
         """The path of the standing session."""
-        tunnel = self._tunnels.get(peer)
+        tunnel = self._tunnels.of(peer)
         return None if tunnel is None else tunnel.contender.path
 
     async def dial(self, peer: PublicKey) -> None:
         """Open a session; raises what ``Network.dial`` raises, and Denied."""
-        purpose = _PURPOSE if peer not in self._tunnels else _UPGRADE
+        purpose = _PURPOSE if self._tunnels.of(peer) is None else _UPGRADE
         async with self._dials:
             try:
                 async with asyncio.timeout(limits.SESSION_DIAL_SECONDS):
@@ -239,22 +225,15 @@ class SessionService:
         upgrade = stream.hello.purpose == _UPGRADE
         contender = Contender(client, stream.info.path, stream.instance, upgrade)
         tunnel = Tunnel(stream, contender, self._clock)
-        old = self._tunnels.get(stream.peer)
-        if stream.peer not in self._keepers:
-            tunnel.close(SHUTDOWN)
-        elif old is not None and not outranks(contender, old.contender):
-            tunnel.close(DUPLICATE)
+        if stream.peer in self._keepers:
+            self._tunnels.settle(tunnel)
         else:
-            self._tunnels[stream.peer] = tunnel
-            if old is not None:
-                old.close(DUPLICATE)
-            self._changed.set()
-            self._changed = asyncio.Event()
+            tunnel.close(SHUTDOWN)
         return tunnel
 
     async def _serve(self, tunnel: Tunnel) -> None:
         peer = tunnel.stream.peer
-        stands = self._tunnels.get(peer) is tunnel
+        stands = self._tunnels.of(peer) is tunnel
         log.log(logging.INFO if stands else logging.DEBUG, "session up", extra={"fields": _about(tunnel)})
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -264,19 +243,18 @@ class SessionService:
         except Exception:
             log.exception("session failed", extra={"fields": _about(tunnel)})
         finally:
-            if self._tunnels.get(peer) is tunnel:
-                del self._tunnels[peer]
+            self._tunnels.remove(peer, tunnel)
             why = {**_about(tunnel), "why": tunnel.ending}
             log.log(logging.INFO if stands else logging.DEBUG, "session down", extra={"fields": why})
             keeper = self._keepers.get(peer)
             if keeper is not None:
                 keeper.news()
-            elif peer not in self._tunnels:
+            elif self._tunnels.of(peer) is None:
                 self._network.drop(peer)
 
     async def _introduce(self, peer: PublicKey, tunnel: Tunnel) -> None:
         """Where this node is, told for as long as the session stands: the lanes of an exchange dial there."""
-        while self._tunnels.get(peer) is tunnel:
+        while self._tunnels.of(peer) is tunnel:
             await self._tell_reachability(peer)
             await asyncio.sleep(limits.REACHABILITY_LIFETIME / 2)
 
