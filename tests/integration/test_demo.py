@@ -52,8 +52,14 @@ def until(child: subprocess.Popen[str], words: str) -> str:
 @pytest.mark.timeout(170)
 def test_two_hospitals_from_handshake_to_revocation(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
+    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # a locale without an ô
     done = subprocess.run(
-        command("--json", "--keep", str(kept)), capture_output=True, text=True, timeout=SECONDS, check=False
+        command("--json", "--keep", str(kept)),
+        env=os.environ | poor,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     result: dict[str, Any] = json.loads(done.stdout)

@@ -137,7 +137,7 @@ def test_a_folder_with_something_in_it_is_not_used(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named_with_what_to_do() -> None:
     done = demo("--json", before="sys.modules['sklearn'] = None")
-    assert (done.returncode, done.stdout) == (17, "")
+    assert (done.returncode, done.stdout) == (81, "")
     error = json.loads(done.stderr)["error"]
     assert (error["code"], error["message"]) == ("missing_extra", "the demo needs scikit-learn")
     assert "pip install 'comity[demo]'" in error["hint"]

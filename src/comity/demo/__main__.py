@@ -1,7 +1,7 @@
 """``comity demo``, which is ``python -m comity.demo``: play it for a person, or for a script with
 ``--json``.
 
-Exit status 0 only if everything held; 80 where something did not, 17 where a package is missing, 130 after
+Exit status 0 only if everything held; 80 where something did not, 81 where a package is missing, 130 after
 Ctrl-C.
 """
 
@@ -32,6 +32,9 @@ _NOBODY_READS = 141
 def main() -> None:
     """Play the demo and exit with what came of it."""
     arguments = sys.argv[1:]
+    if sys.getfilesystemencoding() != "utf-8":  # names here have letters that not every locale knows
+        again = [sys.executable, "-X", "utf8", "-P", "-m", "comity.demo", *arguments]
+        os.execv(sys.executable, again)  # noqa: S606  no shell is wanted
     as_json = "--json" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -13,12 +13,16 @@ class MissingExtra(ComityError):
     """A package that only the demo needs is not installed."""
 
     code = "missing_extra"
-    exit_status = 17
+    exit_status = 81
     default_hint = "run pip install 'comity[demo]'"
 
 
 class DemoFailed(ComityError):
-    """``check`` did not hold; ``printed`` is what the last command said, ``folder`` what was kept."""
+    """Something that the demo shows did not hold.
+
+    ``check`` names it, ``why`` is what was seen, ``printed`` what the last command said, ``folder`` what was
+    kept.
+    """
 
     code = "demo_failed"
     exit_status = 80

@@ -167,7 +167,7 @@ def _close(nodes: Sequence[Node], stage: Stage, narrator: Narrator, checks: Chec
     for node in nodes:
         node.console.answer("down")
     left = [pid for pid in stage.daemons if is_alive(pid)]
-    checks.hold("both nodes ended by themselves", not left, f"{len(left)} are left")
+    checks.hold("both nodes ended", not left, f"{len(left)} processes are left")
 
 
 def _sum_up(result: DemoResult, narrator: Narrator) -> None:
