@@ -34,6 +34,12 @@ def test_every_code_and_status_is_on_the_page() -> None:
         assert f"| {status} |" in text
 
 
+def test_a_status_belongs_to_one_error_and_its_kinds() -> None:
+    own = [error.exit_status for error in ours() if "exit_status" in error.__dict__]
+    shared = sorted({status for status in own if own.count(status) > 1})
+    assert shared == []
+
+
 def test_every_code_is_one_error() -> None:
     codes = [error.code for error in ours()]
     assert sorted(codes) == sorted(set(codes))

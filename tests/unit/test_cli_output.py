@@ -14,7 +14,7 @@ from comity.errors import TransferFailed
 
 
 class Terminal(io.StringIO):
-    encoding = "utf-8"  # type: ignore[assignment]  # a StringIO has none, a terminal has
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True
@@ -80,6 +80,17 @@ def test_error_in_the_middle_of_a_bar_leaves_no_half_line() -> None:
     output.error(TransferFailed("the link broke\x07", hint="again"))
     assert screen(terminal.getvalue())[-1] == ""
     assert errors.getvalue() == "\x1b[1;31merror:\x1b[0m the link broke\\u{7}\nhint: again\n"
+
+
+def test_prompt_stands_below_an_interrupted_bar() -> None:
+    terminal = Terminal()
+    output = Output(terminal, Terminal(), {})
+    output.interrupted()
+    assert terminal.getvalue() == ""
+    TransferDisplay(output).update(RUNNING)
+    output.interrupted()
+    assert screen(terminal.getvalue())[-2].startswith("Transfer: ")
+    assert screen(terminal.getvalue())[-1] == ""
 
 
 def test_empty_file_is_whole_at_once() -> None:

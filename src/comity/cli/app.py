@@ -89,6 +89,7 @@ def main(args: Sequence[str] | None = None) -> int:
         _discard_output()
         return NOBODY_READS
     except KeyboardInterrupt:
+        output.interrupted()
         return INTERRUPTED
     return status
 

@@ -8,7 +8,7 @@ import click
 
 from comity import limits
 from comity.cli import wording
-from comity.cli.commands import Command, command
+from comity.cli.commands import Command, command, seconds
 from comity.cli.output import Output
 from comity.control import HandshakeRequest, HandshakeResult, RevokeRequest, RevokeResult, TrustResult
 from comity.identity.fingerprint import Fingerprint
@@ -35,7 +35,7 @@ class _Handshake(Command):
 @click.option("--fingerprint", metavar="FP", help="The peer's fingerprint, where PEER is not a card.")
 @click.option(
     "--wait",
-    type=float,
+    type=seconds,
     default=0.0,
     metavar="[SECONDS]",
     help=f"Wait for the answer; {limits.ANSWER_WAIT_SECONDS} seconds if no number is given.",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from comity import limits
 from comity.cli import wording
 from comity.cli.commands import Group, command
 from comity.cli.output import Output, table
@@ -28,7 +29,8 @@ def log(output: Output, after: int, limit: int, peer: str | None, kind: str | No
     """Show what this node did, allowed and refused, oldest first."""
     result = sdk.log(Client(), AuditLogRequest(after=after, limit=limit, peer=peer, kind=kind))
     output.show(result, _entries(result))
-    if len(result.entries) == limit and result.entries[-1].index < result.size - 1:
+    full = len(result.entries) == min(limit, limits.AUDIT_LOG_PAGE)
+    if full and result.entries[-1].index < result.size - 1:
         output.note(f"There may be more: comity audit log --after {result.entries[-1].index}")
 
 

@@ -14,6 +14,8 @@ import click
 
 from comity.errors import LocalProtocolError
 
+_YEAR = 31_536_000
+
 
 def _want_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
@@ -57,6 +59,17 @@ class Group(click.Group):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), _JSON]
+
+
+def seconds(value: str | float) -> float:
+    """How long a wait can take: a number of seconds, up to a year of them."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= _YEAR:  # nan is not, either
+        raise click.BadParameter(f"{value!r} is not a number of seconds up to a year")
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import click
 
 from comity import limits
 from comity.cli import wording
-from comity.cli.commands import command
+from comity.cli.commands import command, seconds
 from comity.cli.output import Output, table
 from comity.cli.progress import TransferDisplay
 from comity.control import ReceivedRequest, ReceivedResult, TransfersResult
@@ -31,7 +31,7 @@ def send_file(output: Output, peer: str, path: str) -> None:
 @click.option("--wait", metavar="NAME", help="Wait until a file that was sent under this name is there.")
 @click.option(
     "--timeout",
-    type=float,
+    type=seconds,
     default=limits.RECEIVED_WAIT_SECONDS,
     show_default=True,
     metavar="S",

@@ -98,6 +98,13 @@ class Output:
         if error.hint:
             self._stderr.write(f"hint: {_safe(error.hint)}\n")
 
+    def interrupted(self) -> None:
+        """Leave a line that would have been written over as it is, and the prompt below it."""
+        if self._unfinished:
+            self._unfinished = False
+            self._stdout.write("\n")
+            self._stdout.flush()
+
     def close(self) -> None:
         """Write out what is left; BrokenPipeError where nobody reads it."""
         self._stdout.flush()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from comity.cli import wording
-from comity.cli.commands import command
+from comity.cli.commands import command, seconds
 from comity.cli.output import Output, table
 from comity.control import (
     FindRequest,
@@ -46,7 +46,7 @@ def peers(output: Output, tag: str | None) -> None:
 @command("ping", example="comity ping lab-b-trainer")
 @click.argument("peer")
 @click.option("-n", "--count", type=click.IntRange(1), default=3, show_default=True, help="Round trips.")
-@click.option("--timeout", type=float, default=10.0, show_default=True, metavar="S", help="Seconds in all.")
+@click.option("--timeout", type=seconds, default=10.0, show_default=True, metavar="S", help="Seconds in all.")
 @click.pass_obj
 def ping(output: Output, peer: str, count: int, timeout: float) -> None:
     """Measure round trips to a trusted PEER, and tell what carries them."""

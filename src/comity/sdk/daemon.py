@@ -67,7 +67,7 @@ def start(
     with open(reading, "rb", buffering=0) as pipe:
         try:
             command = [*program, *_options(listen, passphrase_file), "--ready-fd", str(writing)]
-            with open(_errors(place), "wb") as errors:
+            with open(_errors(place), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as errors:
                 process = subprocess.Popen(
                     command,
                     env=_environment(place),
