@@ -1,0 +1,204 @@
+"""A lab as processes: its home, its daemon, and the real command line as a script or a person uses it.
+
+Nothing here reaches into a running program: labs are driven by ``python -m comity``, and watched, where a
+test waits for something, through the Python API. ``tests.region`` puts labs beside a rendezvous.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comity.control import InfoResult
+from comity.demo.processes import daemon_of, end_daemon, is_alive
+from comity.sdk import node
+from comity.sdk.client import Client
+
+COMITY = (sys.executable, "-m", "comity")
+PATIENCE = 15.0
+_COMMAND_SECONDS = 50.0
+_LOOK_EVERY = 0.02
+
+
+def eventually(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Return once ``holds()``; AssertionError after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(_LOOK_EVERY)
+
+
+def kill(pid: int) -> None:
+    """End a process without a word (kill -9), and return once it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(pid), f"process {pid} is gone")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a command says with ``--json`` when it fails."""
+
+    code: str
+    message: str
+    hint: str
+    status: int
+
+    def __post_init__(self) -> None:
+        """Every error says one thing to try next (house rule 8), in one form."""
+        assert self.hint, self
+        assert "\n" not in self.message, self
+        assert not self.message.endswith("."), self
+
+    @property
+    def told(self) -> tuple[str, int]:
+        return self.code, self.status
+
+
+class Command:
+    """A running command."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+        self._arguments = arguments
+        self.process = subprocess.Popen(
+            arguments,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """What it has said once it has ended."""
+        try:
+            out, err = self.process.communicate(timeout=_COMMAND_SECONDS)
+        except BaseException:
+            self.process.kill()
+            self.process.communicate()
+            raise
+        return subprocess.CompletedProcess(self._arguments, self.process.returncode, out, err)
+
+    def answer(self) -> dict[str, Any]:
+        """The one object that it prints when all went well."""
+        done = self.end()
+        assert (done.returncode, done.stderr) == (0, ""), done
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def refusal(self) -> Refusal:
+        """The error that it ends with."""
+        done = self.end()
+        assert done.returncode != 0, done
+        assert done.stdout == "", done
+        error = json.loads(done.stderr)["error"]
+        assert set(error) == {"code", "message", "hint"}, done
+        return Refusal(error["code"], error["message"], error["hint"], done.returncode)
+
+
+class Lab:
+    """One institution. ``prefix`` goes before every command, for a lab in a namespace of its own."""
+
+    def __init__(self, folder: Path, hostname: str, run: Path, prefix: tuple[str, ...] = ()) -> None:
+        self.hostname = hostname
+        self.folder = folder
+        self.home = folder / "home"
+        self.pid = 0
+        self.card = ""
+        self.fingerprint = ""
+        self.prefix = prefix
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COMITY_")}
+        self.environment = kept | {
+            "COMITY_HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(run),
+            "PYTHONUTF8": "1",
+        }
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    # ── the command line ──────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, *arguments: str) -> Command:
+        """Start a command, as a script would: with ``--json``."""
+        return Command([*self.prefix, *COMITY, "--json", *arguments], self.environment, self.folder)
+
+    def ask(self, *arguments: str) -> dict[str, Any]:
+        """Run a command that succeeds."""
+        return self.begin(*arguments).answer()
+
+    def refused(self, *arguments: str) -> Refusal:
+        """Run a command that fails."""
+        return self.begin(*arguments).refusal()
+
+    def read(self, *arguments: str) -> list[str]:
+        """Run a command that succeeds, as a person would; the lines on the screen."""
+        done = Command([*self.prefix, *COMITY, *arguments], self.environment, self.folder).end()
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout.splitlines()
+
+    def init(self, join: str, *options: str) -> dict[str, Any]:
+        made = self.ask("init", "--hostname", self.hostname, "--join", join, *options)
+        self.card, self.fingerprint = made["card"], made["fingerprint"]
+        return made
+
+    def up(self, *options: str) -> dict[str, Any]:
+        status = self.ask("up", *options)
+        self.pid = status["pid"]
+        return status
+
+    def down(self) -> None:
+        assert self.ask("down")["running"] is False
+        assert not is_alive(self.pid)
+        self.pid = 0
+
+    def kill(self) -> None:
+        """kill -9 of the daemon."""
+        kill(self.pid)
+        self.pid = 0
+
+    def end(self) -> None:
+        """End the daemon, also one that a command started and did not tell of."""
+        for pid in {self.pid, daemon_of(self.home) or 0} - {0}:
+            if self._runs_here(pid):
+                end_daemon(pid)
+        self.pid = 0
+
+    # ── what a test waits for, and looks at ───────────────────────────────────────────────────────────
+
+    @property
+    def client(self) -> Client:
+        return Client(self.home, environ=self.environment)
+
+    def info(self) -> InfoResult:
+        return node.info(self.client)
+
+    def sees(self, peer: Lab) -> bool:
+        """Whether a session with that peer stands."""
+        return any(session.fingerprint == peer.fingerprint for session in self.info().sessions)
+
+    def registered(self) -> bool:
+        return node.status(self.client).rendezvous_state == "registered"
+
+    def received(self) -> list[Path]:
+        """Every file that is visible as received, and every part that is not."""
+        folders = (self.home / "received", self.home / "incoming")
+        return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    def _runs_here(self, pid: int) -> bool:
+        """Whether that process is this lab's daemon, and not a stranger that was given its number."""
+        try:
+            return f"COMITY_HOME={self.home}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return sys.platform != "linux" and is_alive(pid)
+
+    def said(self) -> str:
+        """Its daemon's whole log."""
+        files = [path for path in (self.home / "logs").glob("*") if path.is_file()]
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)

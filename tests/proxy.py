@@ -1,0 +1,184 @@
+"""A TCP proxy on loopback for tests: it forwards blindly, and can record, hold up or cut what passes.
+
+Standing before a rendezvous it sees what an eavesdropper on the network would see, relay lanes included. It
+runs on an event loop in a thread of its own; its methods are for the test's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+_READ = 65536
+_SECONDS = 20.0
+_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
+
+
+@dataclass(eq=False)
+class _Flow:
+    """One direction of one connection."""
+
+    source: asyncio.StreamReader
+    sink: asyncio.StreamWriter
+    passed: int = 0
+    recorded: bytearray = field(default_factory=bytearray)
+    held: bool = False
+    cut: bool = False
+
+    def reset(self) -> None:
+        self.sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self.sink.transport.abort()
+
+    def finish(self) -> None:
+        """Tell the sink that this was all."""
+        with contextlib.suppress(OSError, RuntimeError):  # it knows, or is gone
+            self.sink.write_eof()
+
+
+class Proxy:
+    """Forwards every connection to ``target`` on loopback, from the moment when that is set."""
+
+    def __init__(self, *, recording: bool = False) -> None:
+        self.target = 0
+        self.port = 0
+        self._recording = recording
+        self._limit: int | None = None
+        self._connections: list[tuple[_Flow, _Flow]] = []
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    # ── what a test does ──────────────────────────────────────────────────────────────────────────────
+
+    def recorded(self) -> list[bytes]:
+        """All that has passed so far: one string of bytes for each direction of each connection."""
+
+        async def copy() -> list[bytes]:
+            return [bytes(flow.recorded) for flows in self._connections for flow in flows]
+
+        return self._ask(copy())
+
+    def hold(self, after: int) -> None:
+        """From now on let each flow carry ``after`` bytes, and then nothing."""
+
+        async def limit() -> None:
+            self._limit = after
+            for flows in self._connections:
+                for flow in flows:
+                    flow.passed = 0
+
+        self._ask(limit())
+
+    def await_held(self) -> None:
+        """Return once a flow is held up."""
+
+        async def held() -> None:
+            async with self._changed, asyncio.timeout(_SECONDS):
+                await self._changed.wait_for(
+                    lambda: any(flow.held for flows in self._connections for flow in flows)
+                )
+
+        self._ask(held())
+
+    def release(self) -> None:
+        """Let everything pass again."""
+
+        async def release() -> None:
+            async with self._changed:
+                self._limit = None
+                self._changed.notify_all()
+
+        self._ask(release())
+
+    def cut(self, *, reset: bool) -> None:
+        """End the connections that are held up, with a reset or as if both sides had said all; everything
+        else passes again.
+        """
+
+        async def cut() -> None:
+            for flows in self._connections:
+                if any(flow.held for flow in flows):
+                    for flow in flows:
+                        flow.cut = True
+                        if reset:
+                            flow.reset()
+                        else:
+                            flow.finish()
+
+        self._ask(cut())
+        self.release()
+
+    # ── its life ──────────────────────────────────────────────────────────────────────────────────────
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        assert self._ready.wait(_SECONDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def _ask(self, work: Coroutine[None, None, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * _SECONDS)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        self._changed = asyncio.Condition()
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+        for flows in self._connections:
+            for flow in flows:
+                flow.sink.transport.abort()
+
+    async def _connect(self, near: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
+        try:
+            far, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            near_writer.transport.abort()
+            return
+        flows = _Flow(near, far_writer), _Flow(far, near_writer)
+        self._connections.append(flows)
+        try:
+            await asyncio.gather(*map(self._carry, flows))
+        except OSError:  # one side is gone: so is the other one, then
+            for flow in flows:
+                flow.reset()
+        for flow in flows:
+            flow.sink.close()
+            with contextlib.suppress(OSError):
+                await flow.sink.wait_closed()
+
+    async def _carry(self, flow: _Flow) -> None:
+        while data := await flow.source.read(_READ):
+            flow.passed += len(data)
+            await self._pass(flow)
+            if flow.cut:
+                continue  # read on, so that the end is an end and not a reset
+            if self._recording:
+                flow.recorded += data
+            flow.sink.write(data)
+            await flow.sink.drain()
+        flow.finish()
+
+    async def _pass(self, flow: _Flow) -> None:
+        if self._limit is None or flow.passed <= self._limit:
+            return
+        async with self._changed:
+            flow.held = True
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self._limit is None)
+            flow.held = False
