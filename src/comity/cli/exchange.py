@@ -63,9 +63,8 @@ def _arrived(result: ReceivedResult) -> Iterator[str]:
         for file in result.files
     ]
     yield from table(("NAME", "SIZE", "FROM", "RECEIVED", "PATH"), rows)
-    for file in result.files:
-        if file.note:
-            yield f"Note: {file.name} {file.note}"
+    for note in dict.fromkeys(f"{file.name} {file.note}" for file in result.files if file.note):
+        yield f"Note: {note}"
 
 
 def _moving(result: TransfersResult) -> list[str]:

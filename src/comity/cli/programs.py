@@ -53,7 +53,7 @@ rendezvous.add_command(serve)
 
 @command("demo", example="comity demo --rounds 5")
 @click.option("--rounds", type=int, metavar="N", help="How many rounds of federated averaging; 3 by default.")
-@click.option("--seed", type=int, metavar="N", help="Decides who is whose patient; 1 by default.")
+@click.option("--seed", type=int, metavar="N", help="Decides who is whose patient; 2 by default.")
 @click.option("--keep", metavar="DIR", help="Play in DIR, and leave everything there.")
 @click.pass_obj
 def demo(output: Output, rounds: int | None, seed: int | None, keep: str | None) -> None:
@@ -68,6 +68,6 @@ def demo(output: Output, rounds: int | None, seed: int | None, keep: str | None)
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    # -P: a folder that happens to be the current one must not add modules
-    command_line = [sys.executable, "-P", "-m", module, *arguments]
+    # -P: a folder that happens to be the current one must not add modules; utf8: hostnames name folders
+    command_line = [sys.executable, "-P", "-X", "utf8", "-m", module, *arguments]
     os.execv(sys.executable, command_line)  # noqa: S606  no shell is wanted

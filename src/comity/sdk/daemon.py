@@ -31,7 +31,7 @@ from comity.storage.home import Home
 from comity.storage.lease import read_holder
 
 #: The daemon's program. -P: a folder that happens to be the current one must not add modules to it.
-NODE = (sys.executable, "-P", "-m", "comity.node")
+NODE = (sys.executable, "-P", "-X", "utf8", "-m", "comity.node")
 
 #: Daemons that this process started: its own to reap once they end.
 _started: list[subprocess.Popen[bytes]] = []
