@@ -29,14 +29,12 @@ def recipient_of(books: Books, network: int, sender: bytes, request: Post) -> by
 def keep(books: Books, network: int, sender: bytes, request: Post, now: float) -> bytes:
     """Put a letter into its recipient's mailbox and return the recipient's key.
 
-    The same letter again is no error: its sender may not have read the answer. MailboxFull, UnknownPeer.
+    The same message id again is no error, and the first letter stays: a sender that missed the answer seals
+    anew, and sealing never gives the same bytes twice. MailboxFull, UnknownPeer.
     """
     recipient = recipient_of(books, network, sender, request)
     message_id = bytes.fromhex(request.message_id)
-    there = books.letters.find(network, recipient, sender, message_id)
-    if there is not None:
-        if there.blob != request.blob:
-            raise InvalidInput("another message waits under this message id")
+    if books.letters.find(network, recipient, sender, message_id) is not None:
         return recipient
     reserved = books.letters.reserves(network, recipient, sender)
     _check_room(books.letters, network, sender, recipient, reserved=reserved)

@@ -227,10 +227,7 @@ class MemoryRegistry:
         return list(recipient.letters.values())
 
     def _keep(self, recipient: Member, mail: Mail) -> None:
-        there = recipient.letters.get((mail.sender, mail.message_id))
-        if there is not None:
-            if there.blob != mail.blob:
-                raise InvalidInput("another message waits under this message id")
+        if (mail.sender, mail.message_id) in recipient.letters:
             return
         strangers = [sender for sender, _ in recipient.letters if sender not in recipient.reserved]
         known = mail.sender in recipient.reserved
