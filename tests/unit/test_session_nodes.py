@@ -155,6 +155,30 @@ def test_candidates_that_rule_nine_refuses_are_never_dialled() -> None:
     run_simulation(scenario, 1)
 
 
+def test_a_peer_that_floods_its_reachability_is_not_followed() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        town = Town(simulation)
+        a, b = SimulatedNode(town, "lab-a"), SimulatedNode(town, "lab-b")
+        async with running(a, b):
+            await a.agree_with(b)
+            await asyncio.sleep(5)
+            for number in range(60):
+                envelope = b.node.notary.pair(
+                    Reachability,
+                    a.key,
+                    limits.REACHABILITY_LIFETIME,
+                    candidates=(f"[2001:db8::{number + 100:x}]:7443",),
+                    answer=False,
+                )
+                await b.node.sessions.tell(a.key, envelope)
+                await asyncio.sleep(0.2)
+            refused = a.node.audit.log(control.AuditLogRequest(kind="statement.refused")).entries
+            assert 45 <= len(refused) <= 50
+            assert a.session(b) is not None
+
+    run_simulation(scenario, 1)
+
+
 def test_reachability_from_a_key_without_an_agreement_is_refused() -> None:
     async def scenario(simulation: Simulation) -> None:
         town = Town(simulation)

@@ -87,6 +87,8 @@ class Presence:
                     await task()
                 except ComityError as error:
                     log.info("to be done again", extra={"fields": {"code": error.code, "why": error}})
+                except Exception:
+                    log.exception("failed by a bug after the registration")
 
     # ── interface.RendezvousListener ──────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,7 @@
 """Sessions: the one standing authenticated link with each online peer that has an agreement.
 
-``service`` owns them all, ``keeper`` decides when to dial, ``tunnel`` runs one, ``standing`` settles which of two
-stays, ``reachability`` tells and learns addresses. What is said on a session is ``protocol.session``.
+``service`` owns them all, ``keeper`` decides when to dial, ``tunnel`` runs one, ``standing`` settles which of
+two stays, ``reachability`` tells and learns addresses. What is said on a session is ``protocol.session``.
 """
 
 from comity.services.session.reachability import Herald

@@ -62,17 +62,29 @@ class Keeper:
     async def run(self) -> None:
         """Keep the session until the agreement is over."""
         while True:
-            standing = self._service.standing(self._peer)
-            if standing is None or standing.status == "revoked":
-                return  # whoever ended it tears the session down
-            left = standing.until - self._clock.now()
-            if standing.status == "expired" or left <= 0:
-                self._service.expired(self._peer)
+            try:
+                left = self._left()
+            except ComityError as error:  # the disk: what can't be looked up is not acted upon
+                log.warning("agreement not read", extra={"fields": {"code": error.code, "why": error}})
+                await asyncio.sleep(limits.RECONNECT_MOST)
+                continue
+            if left is None:
                 return
             self._news.clear()
             if self._wanted():
                 await self._try()
             await self._rest(left)
+
+    def _left(self) -> float | None:
+        """For how many seconds the agreement holds; None when it is over."""
+        standing = self._service.standing(self._peer)
+        if standing is None or standing.status == "revoked":
+            return None  # whoever ended it tears the session down
+        left = standing.until - self._clock.now()
+        if standing.status == "expired" or left <= 0:
+            self._service.expired(self._peer)
+            return None
+        return left
 
     def _wanted(self) -> bool:
         better, self._better = self._better, False
@@ -98,6 +110,9 @@ class Keeper:
                         "fields": {"peer": self._peer.fingerprint.short, "code": error.code, "why": error}
                     },
                 )
+        except Exception:
+            self._failures += 1
+            log.exception("dial failed by a bug", extra={"fields": {"peer": self._peer.fingerprint.short}})
         pause = limits.RECONNECT_FIRST * (1 + self._entropy.jitter())
         self._not_before = self._clock.monotonic() + pause
 

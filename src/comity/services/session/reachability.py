@@ -65,6 +65,7 @@ class Herald:
         self._clock = clock
         self._seen: dict[PublicKey, int] = {}
         self._places: dict[PublicKey, tuple[str, ...]] = {}
+        self._counted: dict[PublicKey, tuple[float, float]] = {}
 
     @property
     def dialable(self) -> bool:
@@ -110,6 +111,8 @@ class Herald:
         if statement.sequence <= self._seen.get(sender, 0):
             raise RemoteProtocolError("reachability came after a newer one")
         self._seen[sender] = statement.sequence
+        if not self._allowed(sender):
+            raise RemoteProtocolError("reachability comes too often")
         filtered = filter_candidates(statement.candidates, self._surroundings())
         for refused in filtered.refused:
             shown = printable(refused.text, 80)
@@ -125,7 +128,16 @@ class Herald:
     def forget(self, peer: PublicKey) -> None:
         """The agreement is over: nothing of where the peer was is kept."""
         self._places.pop(peer, None)
+        self._counted.pop(peer, None)
         self._network.learn(peer, (), 0.0)
+
+    def _allowed(self, sender: PublicKey) -> bool:
+        """A token bucket a peer: each new statement may make this node dial eight addresses."""
+        now = self._clock.monotonic()
+        left, at = self._counted.get(sender, (float(limits.REACHABILITY_BURST), now))
+        left = min(left + (now - at) * limits.REACHABILITY_PER_SECOND, float(limits.REACHABILITY_BURST))
+        self._counted[sender] = max(left - 1, 0.0), now
+        return left >= 1
 
     async def _announce(self, peers: Iterator[PublicKey]) -> None:
         for peer in peers:

@@ -209,10 +209,10 @@ class SessionService:
     def expired(self, peer: PublicKey) -> None:
         """The agreement's time is over."""
         standing = self.standing(peer)
-        self._audit.append("agreement.expired", peer=peer, digest=standing.agreement if standing else None)
-        log.info("agreement expired", extra={"fields": {"peer": peer.fingerprint.short}})
-        self._keeping.pop(peer, None)  # the keeper that asks: it ends by itself
+        self._keeping.pop(peer, None)  # the keeper that tells: it ends by itself
         self.peer_ended(peer)
+        log.info("agreement expired", extra={"fields": {"peer": peer.fingerprint.short}})
+        self._audit.append("agreement.expired", peer=peer, digest=standing.agreement if standing else None)
 
     # ── the sessions themselves ───────────────────────────────────────────────────────────────────────
 
@@ -261,7 +261,12 @@ class SessionService:
     async def _tell_reachability(self, peer: PublicKey) -> bool:
         if not self._herald.dialable:
             return False
-        return await self.tell(peer, self._herald.statement(peer, answer=False))
+        try:
+            statement = self._herald.statement(peer, answer=False)
+        except ComityError as error:  # its number can't be stored
+            log.warning("peer not told", extra={"fields": {"code": error.code, "why": error}})
+            return False
+        return await self.tell(peer, statement)
 
     async def _deliver(self, peer: PublicKey, text: str) -> bool:
         """Handle a statement; whether the peer may forget it."""
