@@ -27,6 +27,7 @@ class Office:
     seen: list[bytes] = field(default_factory=list)
     posted: list[tuple[str, Mail]] = field(default_factory=list)
     up: bool = True
+    away: set[str] = field(default_factory=set)  # keys, in hexadecimal, of nodes that are not online
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -88,7 +89,7 @@ class OfficeClient:
         if all(other.message_id != mail.message_id for other in waiting):
             waiting.append(mail)
             self.office.posted.append((recipient.hex, mail))
-        return True
+        return recipient.hex not in self.office.away
 
     async def acknowledge(self, sender: PublicKey, message_id: bytes) -> None:
         self._check()

@@ -207,6 +207,14 @@ async def test_revocation_without_a_rendezvous_is_delivered_when_it_is_back(lab_
     assert not lab_b.trust.approved(lab_a.key)
 
 
+async def test_a_peer_that_is_away_has_not_been_notified(lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_a, lab_b)
+    lab_a.office.away.add(lab_b.key.hex)
+    assert not (await lab_a.revoke("charité-trainer")).notified
+    await lab_b.read_mail()
+    assert not lab_b.trust.approved(lab_a.key)
+
+
 async def test_a_handshake_without_a_rendezvous_says_so(lab_a: Site) -> None:
     lab_a.office.up = False
     with pytest.raises(Exception, match="rendezvous can't be asked"):

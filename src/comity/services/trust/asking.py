@@ -35,7 +35,7 @@ class Asking:
         lifetime = _check(request)
         found = await self._peers.look_up(request.peer, request.fingerprint)
         rel, asked = self._ask(found, request, lifetime)
-        problem = await self._delivery.flush(found.key)
+        problem = (await self._delivery.flush(found.key)).problem
         if request.wait_seconds > 0:
             return await self._answer(found.key, asked, request.wait_seconds)
         status = "approved" if rel.open_outgoing is None else "queued" if problem else "sent"

@@ -7,6 +7,7 @@ has committed it, so that kill -9 loses none; per peer, order is kept.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Protocol
 
 from comity import control, limits
@@ -39,6 +40,16 @@ class Sessions(Protocol):
         """Whether a session stands within ``timeout`` seconds."""
 
 
+@dataclass(frozen=True)
+class Flushed:
+    """``problem`` is the first one met, None when nothing is left. ``reached``: something was handed over, and
+    nothing of it only to a mailbox whose owner is away.
+    """
+
+    problem: ComityError | None
+    reached: bool
+
+
 class Delivery:
     """Empties the outbox whenever it is told to."""
 
@@ -48,11 +59,10 @@ class Delivery:
         self._sessions = sessions
         self._busy = asyncio.Lock()
 
-    async def flush(self, only: PublicKey | None = None) -> ComityError | None:
-        """Try all that is owed, or what is owed to one peer; the first problem met, None when nothing is
-        left.
-        """
+    async def flush(self, only: PublicKey | None = None) -> Flushed:
+        """Try all that is owed, or what is owed to one peer."""
         problem: ComityError | None = None
+        online: list[bool] = []
         async with self._busy:
             stuck: set[PublicKey] = set()
             for item in self._store.outbox():
@@ -60,7 +70,8 @@ class Delivery:
                     continue
                 try:
                     async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
-                        await self._hand_over(item.peer, item.message_id, Envelope.from_json(item.envelope))
+                        envelope = Envelope.from_json(item.envelope)
+                        online.append(await self._hand_over(item.peer, item.message_id, envelope))
                 except TimeoutError:
                     failure: ComityError = RendezvousUnreachable("the rendezvous did not answer in time")
                 except ComityError as error:
@@ -72,8 +83,10 @@ class Delivery:
                 problem = problem or failure
                 if isinstance(failure, RendezvousUnreachable) and only is None:
                     break
-        return problem
+        return Flushed(problem, problem is None and bool(online) and all(online))
 
-    async def _hand_over(self, peer: PublicKey, message_id: bytes, envelope: Envelope) -> None:
-        if not await self._sessions.tell(peer, envelope):
-            await self._courier.send(peer, envelope, keep=True, message_id=message_id)
+    async def _hand_over(self, peer: PublicKey, message_id: bytes, envelope: Envelope) -> bool:
+        """Whether the peer was there to take it."""
+        if await self._sessions.tell(peer, envelope):
+            return True
+        return await self._courier.send(peer, envelope, keep=True, message_id=message_id)

@@ -48,7 +48,7 @@ class Ending:
         closed = self._sessions.cut(peer)
         try:
             async with asyncio.timeout(request.wait_seconds):
-                notified = await self._delivery.flush(peer) is None
+                notified = (await self._delivery.flush(peer)).reached
         except TimeoutError:
             notified = False
         closed += self._sessions.peer_ended(peer)
