@@ -42,8 +42,8 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True)
 class Flushed:
-    """``problem`` is the first one met, None when nothing is left. ``reached``: something was handed over, and
-    nothing of it only to a mailbox whose owner is away.
+    """``problem`` is the first one met, None when nothing is left. ``reached``: something was handed over,
+    and none of it only to a mailbox whose owner is away.
     """
 
     problem: ComityError | None
