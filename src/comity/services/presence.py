@@ -8,6 +8,7 @@ wait for it. It opens nothing and connects to nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -74,13 +75,13 @@ class Presence:
     async def run(self) -> None:
         """Tell them."""
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limits.MAINTENANCE_EVERY):
                     await self._came.wait()
-            except TimeoutError:
-                due = self._again if self._registered else []
-            else:
+            if self._came.is_set():  # it may come at the very moment when the time is over
                 due = [*self._at_once, *self._again]
+            else:
+                due = self._again if self._registered else []
             self._came.clear()
             for task in due:
                 try:
