@@ -71,8 +71,9 @@ class Keeper:
             if left is None:
                 return
             self._news.clear()
-            if self._wanted():
-                await self._try()
+            better, self._better = self._better, False
+            if self._wanted(better):
+                await self._try(better)
             await self._rest(left)
 
     def _left(self) -> float | None:
@@ -86,16 +87,15 @@ class Keeper:
             return None
         return left
 
-    def _wanted(self) -> bool:
-        better, self._better = self._better, False
+    def _wanted(self, better: bool) -> bool:
         path = self._service.path(self._peer)
         return path is None or (better and path_rank(path) > 0)
 
-    async def _try(self) -> None:
+    async def _try(self, better: bool) -> None:
         # However fast the news comes, dials are at least this far apart; the jitter keeps two sides that lost
         # one session together from dialling together.
         await asyncio.sleep(max(0.0, self._not_before - self._clock.monotonic()))
-        if self._service.path(self._peer) == "direct":
+        if not self._wanted(better):
             return
         try:
             await self._service.dial(self._peer)

@@ -6,6 +6,7 @@ It runs nothing and dials nobody: ``service`` does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 from comity import limits
@@ -56,13 +57,11 @@ class StandingTunnels:
 
     async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
         """Whether a session stands within ``timeout`` seconds."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while peer not in self._tunnels:
                     await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+        return peer in self._tunnels
 
     async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
         """Hand a statement over the session; whether the peer took it within ``limits.TELL_SECONDS``."""
