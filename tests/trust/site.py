@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from comity import control
 from comity.clock import ManualClock
 from comity.entropy import PredictableEntropy
@@ -115,6 +117,10 @@ class Site:
             last_seen=int(self.clock.now()),
             sealing_key=statement.to_json().decode(),
         )
+
+    def rename(self, hostname: str) -> None:
+        """Go by another name in every statement from now on."""
+        self.ledger.claims = msgspec.structs.replace(self.ledger.claims, hostname=hostname)
 
     def card(self) -> str:
         return f"comity:{self.hostname}@{self.client.authority}#{self.key.fingerprint}"

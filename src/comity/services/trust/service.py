@@ -8,6 +8,7 @@ from comity import limits
 from comity.errors import ComityError, UntrustedPeer
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
+from comity.identity.text import printable
 from comity.policy.operation import Operation, Standing
 from comity.protocol.statements import (
     Approval,
@@ -128,7 +129,7 @@ class TrustService:
             self._ledger.audit.append(
                 f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
             )
-            self._ledger.advance(rel, _arrived(statement, envelope, rel))
+            self._ledger.advance(rel, _arrived(statement, envelope, rel, self._ledger.claims.hostname))
         await self._delivery.flush(sender)
 
     def _check_room(self, rel: Relationship) -> None:
@@ -143,19 +144,33 @@ KINDS: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection,
 _BY_TYPE = {payload_type(kind): kind for kind in KINDS}
 
 
-def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship) -> events.Event:
+def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, own: str) -> events.Event:
+    """What the statement means to the machine, once names and terms are those that people here know.
+
+    ``own`` is this node's hostname.
+    """
     text = envelope.to_json().decode()
     match statement:
         case HandshakeRequest():
-            if (statement.hostname, statement.address) != (rel.hostname, rel.address):
-                raise machine.TrustRefused(
-                    "the request names another hostname or address than its key is known under"
-                )
+            _check_named(statement, rel)
+            if statement.subject_hostname != own:
+                meant = printable(statement.subject_hostname)
+                raise machine.TrustRefused(f"the request was meant for {meant}, and this node is {own}")
+            if statement.charter is not None:
+                raise machine.TrustRefused("the request is under a charter, which this version cannot show")
             return events.RequestArrived(statement, envelope.digest, text)
         case Approval():
+            _check_named(statement, rel)
             return events.ApprovalArrived(statement, envelope.digest, text)
         case Rejection():
             return events.RejectionArrived(statement)
         case Revocation():
             return events.RevocationArrived(statement, text)
     raise machine.TrustRefused("a statement of that type has no place here")
+
+
+def _check_named(statement: HandshakeRequest | Approval, rel: Relationship) -> None:
+    if (statement.hostname, statement.address) != (rel.hostname, rel.address):
+        raise machine.TrustRefused(
+            f"the {statement.TYPE} names another hostname or address than its key is known under"
+        )
