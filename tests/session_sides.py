@@ -107,7 +107,7 @@ class Side:
         self.db = open_node_database(MEMORY)
         self.audit = AuditService(self.db, AuditKey.generate(self.key), town.clock, PredictableEntropy(life))
         guard = Guard(self.decree.standing, self.audit, town.clock)
-        gate = GuardedGate(lambda peer: self.decree.known(peer) is not None, guard)
+        gate = GuardedGate(lambda peer: self.decree.known(peer) is not None, guard, town.clock)
         instance = hashlib.sha256(f"{name} {life}".encode()).hexdigest()[:32]
         self.network = MemoryNetwork(
             town.server, name, self.key, None, gate, town.clock, entropy, instance, PORT if listen else None

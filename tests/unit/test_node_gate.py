@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from comity import limits
 from comity.clock import ManualClock
 from comity.control import AuditLogRequest
 from comity.entropy import PredictableEntropy
@@ -60,7 +61,7 @@ def audit() -> Iterator[AuditService]:
 
 
 def test_an_approved_peer_gets_what_its_agreement_opens_and_reasons_otherwise(audit: AuditService) -> None:
-    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()))
+    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()), ManualClock())
     for port in (SESSION_PORT, ECHO_PORT, EXCHANGE_PORT):
         assert gate.admit(PEER, hello(port)) is None
     assert gate.admit(PEER, hello(EXCHANGE_PORT, AGREEMENT)) is None
@@ -80,14 +81,14 @@ def test_an_approved_peer_gets_what_its_agreement_opens_and_reasons_otherwise(au
 
 
 def test_a_stranger_always_gets_the_same_answer(audit: AuditService) -> None:
-    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()))
+    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()), ManualClock())
     assert not gate.approved(STRANGER)
     for port in (SESSION_PORT, ECHO_PORT, EXCHANGE_PORT, EVENTS_PORT, 4444):
         assert gate.admit(STRANGER, hello(port)) is UNIFORM_REFUSAL
 
 
 def test_what_cannot_be_recorded_does_not_happen(audit: AuditService) -> None:
-    gate = GuardedGate(approved, FullDisk(standing, audit, ManualClock()))
+    gate = GuardedGate(approved, FullDisk(standing, audit, ManualClock()), ManualClock())
     refused = gate.admit(PEER, hello(SESSION_PORT))
     assert refused is not None
     assert refused.code == "unavailable"
@@ -96,7 +97,7 @@ def test_what_cannot_be_recorded_does_not_happen(audit: AuditService) -> None:
 def test_the_log_has_the_cause_that_the_wire_does_not_show(
     audit: AuditService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()))
+    gate = GuardedGate(approved, Guard(standing, audit, ManualClock()), ManualClock())
     with caplog.at_level(logging.WARNING):
         gate.refused(STRANGER, "192.0.2.7:4711", "classical_group", "evil\x1b[2J")
         gate.refused(None, "192.0.2.7:4711", "small_order_key", "no key")
@@ -105,3 +106,15 @@ def test_the_log_has_the_cause_that_the_wire_does_not_show(
         ("classical_group", "evil\\u{1b}[2J"),
         ("small_order_key", "no key"),
     ]
+
+
+def test_a_scan_does_not_fill_the_log(audit: AuditService, caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    gate = GuardedGate(approved, Guard(standing, audit, clock), clock)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            gate.refused(None, "192.0.2.7:4711", "no_hello", "nothing came")
+        assert len(caplog.records) == limits.REFUSALS_LOGGED_BURST
+        clock.advance(1)
+        gate.refused(None, "192.0.2.7:4711", "no_hello", "nothing came")
+    assert caplog.records[-1].__dict__["fields"]["unlogged"] == 1000 - limits.REFUSALS_LOGGED_BURST

@@ -128,7 +128,7 @@ def assemble(ground: Ground) -> Node:
         return trust.standing(peer)
 
     guard = Guard(standing, audit, clock)
-    gate = GuardedGate(lambda peer: book.known(peer) is not None, guard)
+    gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
     network = ground.network(rendezvous, gate)
     herald = Herald(network, notary, courier, lambda: ground.surroundings(network.candidates()), clock)
     sessions = SessionService(

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable
 
 from comity import limits
+from comity.clock import Clock
 from comity.errors import ComityError
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
+from comity.policy.allowance import Allowance
 from comity.policy.operation import Operation
 from comity.protocol.hello import (
     ECHO_PORT,
@@ -33,9 +35,13 @@ SERVICES = {ECHO_PORT: "echo", SESSION_PORT: "session", EXCHANGE_PORT: "exchange
 class GuardedGate:
     """``interface.Gate``. ``approved`` tells whether an agreement with a key is in force."""
 
-    def __init__(self, approved: Callable[[PublicKey], bool], guard: Guard) -> None:
+    def __init__(self, approved: Callable[[PublicKey], bool], guard: Guard, clock: Clock) -> None:
         self._approved = approved
         self._guard = guard
+        self._clock = clock
+        self._logged = Allowance(
+            limits.REFUSALS_LOGGED_BURST, limits.REFUSALS_LOGGED_PER_SECOND, clock.monotonic()
+        )
 
     def approved(self, peer: PublicKey) -> bool:
         """Whether this key has an agreement in force here."""
@@ -62,9 +68,14 @@ class GuardedGate:
         return Refused(code="denied", reason="; ".join(decision.reasons)[: limits.CLAIM_BYTES])
 
     def refused(self, peer: PublicKey | None, remote: str, code: str, reason: str) -> None:
-        """Log a connection that was turned away, with the cause that the wire doesn't show."""
+        """Log a connection that was turned away, with the cause that the wire doesn't show.
+
+        Over a rate they are only counted, and the next line has the number: a scan must not push everything
+        else out of the log.
+        """
+        if not self._logged.take(self._clock.monotonic()):
+            return
         who = peer.fingerprint.short if peer else None
-        log.warning(
-            "connection refused",
-            extra={"fields": {"peer": who, "remote": remote, "code": code, "why": printable(reason)}},
-        )
+        fields = {"peer": who, "remote": remote, "code": code, "why": printable(reason)}
+        unlogged = self._logged.settle()
+        log.warning("connection refused", extra={"fields": fields | {"unlogged": unlogged or None}})

@@ -16,6 +16,7 @@ from comity import limits
 from comity.clock import Clock
 from comity.errors import Denied
 from comity.identity.keys import PublicKey
+from comity.policy.allowance import Allowance
 from comity.policy.operation import Decision, Operation, Standing
 from comity.policy.rules import decide
 from comity.services.audit import AuditService
@@ -33,7 +34,7 @@ class Guard:
         self._standing = standing
         self._audit = audit
         self._clock = clock
-        self._strangers = _Allowance(limits.DENIALS_BURST, limits.DENIALS_PER_SECOND, clock.monotonic())
+        self._strangers = Allowance(limits.DENIALS_BURST, limits.DENIALS_PER_SECOND, clock.monotonic())
 
     def check(self, operation: Operation) -> Decision:
         """Decide and record; the caller acts on ``allowed``.
@@ -76,28 +77,3 @@ def _fields(
         "digest": operation.digest,
         **{name: value for name, value in detail.items() if value is not None},
     }
-
-
-class _Allowance:
-    """A token bucket that counts what it turned away. Times are monotonic seconds."""
-
-    def __init__(self, burst: int, per_second: float, now: float) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._left = float(burst)
-        self._at = now
-        self._turned_away = 0
-
-    def take(self, now: float) -> bool:
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            self._turned_away += 1
-            return False
-        self._left -= 1
-        return True
-
-    def settle(self) -> int:
-        """How many were turned away since the last time; the count begins anew."""
-        count, self._turned_away = self._turned_away, 0
-        return count

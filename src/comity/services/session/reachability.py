@@ -20,6 +20,7 @@ from comity.errors import ComityError, RateLimited, RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
+from comity.policy.allowance import Allowance
 from comity.protocol.candidates import Surroundings, filter_candidates
 from comity.protocol.statements import Reachability, open_statement, payload_type
 from comity.services.notary import Notary
@@ -65,7 +66,7 @@ class Herald:
         self._clock = clock
         self._seen: dict[PublicKey, int] = {}
         self._places: dict[PublicKey, tuple[str, ...]] = {}
-        self._counted: dict[PublicKey, tuple[float, float]] = {}
+        self._allowances: dict[PublicKey, Allowance] = {}
 
     @property
     def dialable(self) -> bool:
@@ -128,16 +129,14 @@ class Herald:
     def forget(self, peer: PublicKey) -> None:
         """The agreement is over: nothing of where the peer was is kept."""
         self._places.pop(peer, None)
-        self._counted.pop(peer, None)
+        self._allowances.pop(peer, None)
         self._network.learn(peer, (), 0.0)
 
     def _allowed(self, sender: PublicKey) -> bool:
-        """A token bucket a peer: each new statement may make this node dial eight addresses."""
+        """Each new statement may make this node dial eight addresses."""
         now = self._clock.monotonic()
-        left, at = self._counted.get(sender, (float(limits.REACHABILITY_BURST), now))
-        left = min(left + (now - at) * limits.REACHABILITY_PER_SECOND, float(limits.REACHABILITY_BURST))
-        self._counted[sender] = max(left - 1, 0.0), now
-        return left >= 1
+        fresh = Allowance(limits.REACHABILITY_BURST, limits.REACHABILITY_PER_SECOND, now)
+        return self._allowances.setdefault(sender, fresh).take(now)
 
     async def _announce(self, peers: Iterator[PublicKey]) -> None:
         for peer in peers:
