@@ -108,8 +108,8 @@ class _Life:
                     await self._either(presence.changed)
         except TimeoutError:
             warning = _warning(presence.problem)
-        self._ready.ready(await self._node.about.status(), warning)
         log.info("ready", extra={"fields": {"state": presence.state, "address": presence.address}})
+        self._ready.ready(await self._node.about.status(), warning)
 
     async def _either(self, event: asyncio.Event) -> None:
         """Until ``event`` or the order to stop."""
