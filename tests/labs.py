@@ -55,7 +55,7 @@ class Refusal:
         """Every error says one thing to try next (house rule 8), in one form."""
         assert self.hint, self
         assert "\n" not in self.message, self
-        assert not self.message.endswith("."), self
+        assert not self.message.endswith(".") or self.message.endswith("..."), self
 
     @property
     def told(self) -> tuple[str, int]:
@@ -87,6 +87,12 @@ class Command:
             raise
         return subprocess.CompletedProcess(self._arguments, self.process.returncode, out, err)
 
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate()
+
     def answer(self) -> dict[str, Any]:
         """The one object that it prints when all went well."""
         done = self.end()
@@ -115,6 +121,7 @@ class Lab:
         self.card = ""
         self.fingerprint = ""
         self.prefix = prefix
+        self._begun: list[Command] = []
         kept = {name: value for name, value in os.environ.items() if not name.startswith("COMITY_")}
         self.environment = kept | {
             "COMITY_HOME": str(self.home),
@@ -127,7 +134,9 @@ class Lab:
 
     def begin(self, *arguments: str) -> Command:
         """Start a command, as a script would: with ``--json``."""
-        return Command([*self.prefix, *COMITY, "--json", *arguments], self.environment, self.folder)
+        command = Command([*self.prefix, *COMITY, "--json", *arguments], self.environment, self.folder)
+        self._begun.append(command)
+        return command
 
     def ask(self, *arguments: str) -> dict[str, Any]:
         """Run a command that succeeds."""
@@ -164,7 +173,9 @@ class Lab:
         self.pid = 0
 
     def end(self) -> None:
-        """End the daemon, also one that a command started and did not tell of."""
+        """End every command, and the daemon, also one that a command started and did not tell of."""
+        for command in self._begun:
+            command.stop()
         for pid in {self.pid, daemon_of(self.home) or 0} - {0}:
             if self._runs_here(pid):
                 end_daemon(pid)

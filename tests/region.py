@@ -16,8 +16,12 @@ from typing import Any
 
 from comity.identity.card import JoinUrl
 from comity.sdk import node
-from tests.labs import COMITY, PATIENCE, Lab, eventually
+from tests.labs import COMITY, PATIENCE, Command, Lab, eventually
 from tests.proxy import Proxy
+
+MIB = 1024 * 1024
+#: More bytes than any flow of a region carries by the way, and fewer than the sockets on a file's way hold.
+ENOUGH = 4 * MIB
 
 
 class Rendezvous:
@@ -160,6 +164,25 @@ def agree(asker: Lab, approver: Lab, why: str = "IRB #2026-0142", *options: str)
     agreement: str = approver.ask("approve", asker.hostname, *pins)["agreement"]
     meet(asker, approver)
     return agreement
+
+
+@contextmanager
+def under_way(
+    here: Region, sender: Lab, receiver: Lab, content: bytes, name: str = "model.bin"
+) -> Iterator[tuple[Command, Path]]:
+    """The command that sends a file of this content, held up by the proxy in its middle, and that file; on
+    leaving everything goes on.
+    """
+    path = sender.folder / name
+    path.write_bytes(content)
+    assert len(content) >= 2 * ENOUGH
+    here.proxy.hold(after=ENOUGH)
+    try:
+        command = sender.begin("send-file", receiver.hostname, name)
+        here.proxy.await_held()
+        yield command, path
+    finally:
+        here.proxy.release()
 
 
 def awaits(lab: Lab, count: int = 1) -> list[dict[str, Any]]:

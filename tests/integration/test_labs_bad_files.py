@@ -1,0 +1,224 @@
+"""Files that are none, that are empty or enormous, that change or vanish, or that the receiver can't write.
+
+Each ends in a clear error or a right result, and nothing partial is ever visible at the receiver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.labs import Lab, eventually
+from tests.region import MIB, Region, region, under_way
+
+BIG = 64 * MIB
+SPARSE = 4096 * MIB
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Region]:
+    """Labs a and b have an agreement; everything between them goes through the proxy."""
+    with region(proxied=True) as made:
+        made.pair()
+        yield made
+
+
+@pytest.fixture
+def a(here: Region) -> Lab:
+    return here.labs[0]
+
+
+@pytest.fixture
+def b(here: Region) -> Iterator[Lab]:
+    """Nothing arrives there but what a test expects, and no part stays behind."""
+    lab = here.labs[1]
+    yield lab
+    assert list((lab.home / "incoming").iterdir()) == []
+    for path in lab.received():
+        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def big() -> bytes:
+    return os.urandom(BIG)
+
+
+def arrived(lab: Lab) -> Path:
+    """The one file that is there."""
+    (path,) = lab.received()
+    return path
+
+
+def failed_transfer(lab: Lab) -> dict[str, Any]:
+    """The newest transfer, once it has failed."""
+    newest: dict[str, Any] = {}
+
+    def failed() -> bool:
+        newest.update(lab.ask("transfers")["transfers"][0])
+        return bool(newest["state"] == "failed")
+
+    eventually(failed, "the transfer has failed")
+    return newest
+
+
+# ── what is no file ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_not_a_file(a: Lab, b: Lab) -> None:
+    (a.folder / "folder").mkdir()
+    os.mkfifo(a.folder / "fifo")
+    (a.folder / "loop").symlink_to("loop")
+    words = {
+        "folder": "a directory",
+        "fifo": "not a regular file",
+        "loop": "symbolic links",
+        "absent": "no such file",
+        "folder/absent": "no such file",
+        "/dev/null": "not a regular file",
+        "x" * 256: "name too long",
+    }
+    for path, reason in words.items():
+        refusal = a.refused("send-file", "lab-b-trainer", path)
+        assert refusal.told == ("file_unusable", 40)
+        assert reason in refusal.message
+    assert "tar -cf" in a.refused("send-file", "lab-b-trainer", "folder").hint
+    assert b.received() == []
+
+
+# ── sizes ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_empty_file(a: Lab, b: Lab) -> None:
+    (a.folder / "empty").touch()
+    sent = a.ask("send-file", "lab-b-trainer", "empty")
+    assert (sent["bytes"], sent["bytes_sent"]) == (0, 0)
+    assert sent["digest"] == f"sha256:{hashlib.sha256().hexdigest()}"
+    assert arrived(b).read_bytes() == b""
+
+
+def test_four_gibibytes_of_zeros(a: Lab, b: Lab) -> None:
+    """Equal chunks travel once, and zeros take no room at the receiver."""
+    space = os.statvfs(b.home)
+    if space.f_bavail * space.f_frsize < SPARSE + 1024 * MIB:
+        pytest.skip("the disk has no room for 4 GiB")
+    with open(a.folder / "zeros", "wb") as file:
+        file.truncate(SPARSE)
+    with ThreadPoolExecutor(1) as beside:
+        expected = beside.submit(digest_of_zeros, SPARSE)
+        sent = a.ask("send-file", "lab-b-trainer", "zeros")
+    assert sent["digest"] == f"sha256:{expected.result()}"
+    assert sent["bytes"] == SPARSE
+    assert 0 < sent["bytes_sent"] <= 8 * MIB
+    status = arrived(b).stat()
+    assert status.st_size == SPARSE
+    assert status.st_blocks * 512 < 64 * MIB
+    (file,) = b.ask("received")["files"]
+    assert (file["bytes"], file["digest"]) == (SPARSE, sent["digest"])
+
+
+def digest_of_zeros(size: int) -> str:
+    whole = hashlib.sha256()
+    for _ in range(size // MIB):
+        whole.update(bytes(MIB))
+    return whole.hexdigest()
+
+
+def test_more_than_the_receiver_has_room_for(a: Lab, b: Lab) -> None:
+    """Refused when it is announced, before a byte of it is sent."""
+    enormous = a.folder / "enormous"
+    try:
+        enormous.touch()
+        os.truncate(enormous, 8 * 1024 * 1024 * MIB)
+    except OSError as error:
+        pytest.skip(f"no file of 8 TiB can be made here: {error}")
+    refusal = a.refused("send-file", "lab-b-trainer", "enormous")
+    assert refusal.told == ("disk_full", 43)
+    os.truncate(enormous, 8 * 1024 * 1024 * MIB + 1)
+    assert a.refused("send-file", "lab-b-trainer", "enormous").told == ("too_large", 46)
+    enormous.unlink()
+    assert b.received() == []
+
+
+# ── files that change ─────────────────────────────────────────────────────────────────────────────────
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, BIG // 2)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(bytes(1000))
+
+
+@pytest.mark.parametrize(
+    ("change", "noticed"),
+    [(truncated, "the file changed while it was sent"), (overwritten, "not what the manifest promised")],
+)
+def test_a_file_that_changes_while_it_is_sent(
+    here: Region, a: Lab, b: Lab, big: bytes, change: Callable[[Path], None], noticed: str
+) -> None:
+    with under_way(here, a, b, big) as (command, path):
+        change(path)
+    assert command.refusal().told == ("file_changed", 41)
+    assert noticed in failed_transfer(b)["problem"]
+    assert b.received() == []
+    path.write_bytes(big[:1000])
+    assert a.ask("send-file", "lab-b-trainer", path.name)["bytes"] == 1000
+
+
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"one more epoch")
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    beside = path.with_name("beside")
+    beside.write_bytes(b"another model")
+    beside.replace(path)
+
+
+@pytest.mark.parametrize("change", [appended, removed, replaced])
+def test_what_was_opened_and_hashed_is_what_arrives(
+    here: Region, a: Lab, b: Lab, big: bytes, change: Callable[[Path], None]
+) -> None:
+    with under_way(here, a, b, big) as (command, path):
+        change(path)
+    assert command.answer()["digest"] == f"sha256:{hashlib.sha256(big).hexdigest()}"
+    assert arrived(b).read_bytes() == big
+
+
+# ── the receiver's end ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_receiver_that_cannot_write(here: Region, a: Lab, b: Lab, big: bytes) -> None:
+    """Its file may not grow beyond 16 MiB from the middle of the transfer on, as by a quota."""
+    before = resource.prlimit(b.pid, resource.RLIMIT_FSIZE)
+    with under_way(here, a, b, big) as (command, _):
+        resource.prlimit(b.pid, resource.RLIMIT_FSIZE, (16 * MIB, before[1]))
+    refusal = command.refusal()
+    resource.prlimit(b.pid, resource.RLIMIT_FSIZE, before)
+    assert refusal.told == ("transfer_failed", 44)
+    assert str(b.home) not in refusal.message
+    assert "file too large" in str(failed_transfer(b)["problem"])
+    assert b.received() == []
+    assert a.ask("send-file", "lab-b-trainer", "model.bin")["bytes"] == BIG
+    assert arrived(b).read_bytes() == big
+
+
+def test_no_lab_was_harmed(here: Region, a: Lab, b: Lab) -> None:
+    for lab in (a, b):
+        assert lab.ask("audit", "verify")["valid"]
+        assert lab.ask("status")["sessions"] == 1
