@@ -116,7 +116,7 @@ def test_the_stage_leaves_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
     assert stage.folder.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(("error", "kept"), [(DemoFailed("a", "b"), True), (KeyboardInterrupt(), False)])
+@pytest.mark.parametrize(("error", "kept"), [(DemoFailed.of("a", "b"), True), (KeyboardInterrupt(), False)])
 def test_a_failure_keeps_the_folder_and_an_interruption_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, kept: bool
 ) -> None:

@@ -109,7 +109,7 @@ def _registered(console: Console) -> str:
         if status.address is not None:
             return status.address
         time.sleep(_LOOK_EVERY)
-    raise DemoFailed("the node registers", f"not within {_PATIENCE:.0f} s", console.printed)
+    raise DemoFailed.of("the node registers", f"not within {_PATIENCE:.0f} s", console.printed)
 
 
 def shake_hands(nodes: Sequence[Node], narrator: Narrator, checks: Checks) -> Agreed:
@@ -147,7 +147,7 @@ def _read(asked: Node, asker: Node, checks: Checks) -> PendingRequest:
         if request.fingerprint == asker.fingerprint:
             break
     else:
-        raise DemoFailed("the request arrives", f"not within {_PATIENCE:.0f} s", console.printed)
+        raise DemoFailed.of("the request arrives", f"not within {_PATIENCE:.0f} s", console.printed)
     console.result(f"{request.address} ({request.hostname}), {request.requested_by}, {request.organization}")
     console.result(f"“{request.justification}”")
     console.result(f"signed by {request.fingerprint} (verified: {request.verified})")
@@ -174,7 +174,7 @@ def _trusted(node: Node, peer: Node) -> TrustedPeer:
         if trusted.fingerprint == peer.fingerprint:
             console.result(f"{trusted.hostname}, identity {trusted.identity}, for {', '.join(trusted.allow)}")
             return trusted
-    raise DemoFailed(f"{node.name} trusts {peer.name}", "it does not list it", console.printed)
+    raise DemoFailed.of(f"{node.name} trusts {peer.name}", "it does not list it", console.printed)
 
 
 def _ping(node: Node, peer: Node, checks: Checks) -> Channel:

@@ -32,6 +32,6 @@ class Checks:
         does not.
         """
         if not holds:
-            raise DemoFailed(name, seen, printed)
+            raise DemoFailed.of(name, seen, printed)
         self._held.append(Check(name, seen))
         self._narrator.held(name, seen)

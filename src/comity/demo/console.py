@@ -69,7 +69,7 @@ class Console:
         try:
             return from_plain(answer, kind)
         except RemoteProtocolError as error:
-            raise DemoFailed(f"comity {command[0]}", error.message, self.printed) from error
+            raise DemoFailed.of(f"comity {command[0]}", error.message, self.printed) from error
 
     def answer(self, *command: str) -> dict[str, Any]:
         """The same, with the answer as it came."""
@@ -86,10 +86,10 @@ class Console:
         self._narrator.command(self.who, shown)
         ended = self._run(["-m", "comity", *command, "--json"], shown)
         if ended.status == 0:
-            raise DemoFailed(shown, "succeeded, and should have been refused", ended.printed)
+            raise DemoFailed.of(shown, "succeeded, and should have been refused", ended.printed)
         error = _parsed(ended, ended.err).get("error")
         if not isinstance(error, dict) or not {"code", "message", "hint"} <= error.keys():
-            raise DemoFailed(shown, "failed without saying why", ended.printed)
+            raise DemoFailed.of(shown, "failed without saying why", ended.printed)
         refusal = Refusal(self.who, shown, error["code"], error["message"], error["hint"], ended.status)
         self._narrator.result(f"refused: {refusal.message} ({refusal.code})")
         return refusal
@@ -124,7 +124,7 @@ class Console:
             )
         except subprocess.TimeoutExpired as error:
             said = (error.stdout or b"") + (error.stderr or b"")
-            raise DemoFailed(shown, f"took longer than {SECONDS:.0f} s", _text(said)) from error
+            raise DemoFailed.of(shown, f"took longer than {SECONDS:.0f} s", _text(said)) from error
         ended = _Ended(shown, done.returncode, _text(done.stdout), _text(done.stderr))
         self.printed = f"{self.who} $ {shown}\n{ended.printed}"
         return ended
@@ -146,7 +146,7 @@ def environment(runtime: Path) -> dict[str, str]:
 
 def _succeeded(ended: _Ended) -> dict[str, Any]:
     if ended.status != 0:
-        raise DemoFailed(ended.shown, f"failed with status {ended.status}", ended.printed)
+        raise DemoFailed.of(ended.shown, f"failed with status {ended.status}", ended.printed)
     return _parsed(ended, ended.out)
 
 
@@ -154,9 +154,9 @@ def _parsed(ended: _Ended, text: str) -> dict[str, Any]:
     try:
         answer = json.loads(text)
     except ValueError as error:
-        raise DemoFailed(ended.shown, "did not print one JSON object", ended.printed) from error
+        raise DemoFailed.of(ended.shown, "did not print one JSON object", ended.printed) from error
     if not isinstance(answer, dict):
-        raise DemoFailed(ended.shown, "did not print a JSON object", ended.printed)
+        raise DemoFailed.of(ended.shown, "did not print a JSON object", ended.printed)
     return answer
 
 

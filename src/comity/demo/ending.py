@@ -73,7 +73,7 @@ def verify_agreement(
         checks.hold(f"the agreement that {node.name} holds is valid", holds, seen, auditor.printed)
         verified.append(found)
     if auditor.home.exists():
-        raise DemoFailed("verification is offline", f"it made {auditor.home}", auditor.printed)
+        raise DemoFailed.of("verification is offline", f"it made {auditor.home}", auditor.printed)
     return verified[0]
 
 
@@ -122,7 +122,7 @@ def _told(node: Node, peer: Node) -> TrustedPeer:
     for ended in console.comity(TrustResult, "trust").ended:
         if ended.fingerprint == peer.fingerprint:
             return ended
-    raise DemoFailed(f"{node.name} is told", f"not within {_PATIENCE:.0f} s", console.printed)
+    raise DemoFailed.of(f"{node.name} is told", f"not within {_PATIENCE:.0f} s", console.printed)
 
 
 def _refused(sender: Node, recipient: Node, checks: Checks) -> Refusal:
@@ -134,7 +134,7 @@ def _refused(sender: Node, recipient: Node, checks: Checks) -> Refusal:
     checks.hold(f"{sender.name} can no longer send", right, refusal.message, sender.console.printed)
     files = recipient.console.quietly(ReceivedResult, "received").files
     if any(file.name == name for file in files):
-        raise DemoFailed("nothing arrives after the revocation", name, recipient.console.printed)
+        raise DemoFailed.of("nothing arrives after the revocation", name, recipient.console.printed)
     return refusal
 
 

@@ -20,20 +20,25 @@ class MissingExtra(ComityError):
 class DemoFailed(ComityError):
     """Something that the demo shows did not hold.
 
-    ``check`` names it, ``why`` is what was seen, ``printed`` what the last command said, ``folder`` what was
-    kept.
+    ``check`` names it, ``why`` is what was seen, ``printed`` is what the last command said, ``folder`` what
+    was kept.
     """
 
     code = "demo_failed"
     exit_status = 80
     default_hint = "read what was printed; the folder that was kept holds both homes and their logs"
 
-    def __init__(self, check: str, why: str, printed: str = "") -> None:
-        super().__init__(f"{check}: {why}")
-        self.check = check
-        self.why = why
-        self.printed = printed
-        self.folder: Path | None = None
+    check: str = ""
+    why: str = ""
+    printed: str = ""
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, check: str, why: str, printed: str = "") -> DemoFailed:
+        """``check`` names what did not hold, ``why`` is what was seen."""
+        failed = cls(f"{check}: {why}")
+        failed.check, failed.why, failed.printed = check, why, printed
+        return failed
 
 
 class Stopped(BaseException):

@@ -143,7 +143,9 @@ class Learning:
         self._checks.hold(f"{name} arrived whole", len(digests) == 1, seen, recipient.console.printed)
         agreements = {sent.agreement, got.agreement}
         if agreements != {self._agreement} or not sent.receipt.startswith("sha256:"):
-            raise DemoFailed(f"{name} has a receipt under the agreement", str(sent), sender.console.printed)
+            raise DemoFailed.of(
+                f"{name} has a receipt under the agreement", str(sent), sender.console.printed
+            )
         delivery = Delivery(
             round=number,
             sender=sender.name,
@@ -204,7 +206,7 @@ def _file(node: Node, label: str) -> str:
 def _only(files: Sequence[ReceivedFile], name: str, sender: Node, recipient: Node) -> ReceivedFile:
     found = [file for file in files if file.name == name and file.fingerprint == sender.fingerprint]
     if len(found) != 1:
-        raise DemoFailed(f"{name} arrives", f"it is listed {len(found)} times", recipient.console.printed)
+        raise DemoFailed.of(f"{name} arrives", f"it is listed {len(found)} times", recipient.console.printed)
     return found[0]
 
 

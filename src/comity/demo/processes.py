@@ -64,11 +64,11 @@ class RendezvousProcess:
             if path.exists():
                 return path.read_text(encoding="utf-8").strip()
             if self._process.poll() is not None:
-                raise DemoFailed(
+                raise DemoFailed.of(
                     "the rendezvous serves", f"it ended ({self._process.returncode})", self.log()
                 )
             time.sleep(_LOOK_EVERY)
-        raise DemoFailed("the rendezvous serves", f"no join URL after {_READY_SECONDS:.0f} s", self.log())
+        raise DemoFailed.of("the rendezvous serves", f"no join URL after {_READY_SECONDS:.0f} s", self.log())
 
     def log(self) -> str:
         """What it has printed last."""

@@ -85,7 +85,7 @@ class Stage:
         arguments = ("--listen", "127.0.0.1:0") if listen else ()
         status = console.comity(StatusResult, "up", *arguments)
         if status.pid is None:
-            raise DemoFailed("comity up", "it did not say which process it started", console.printed)
+            raise DemoFailed.of("comity up", "it did not say which process it started", console.printed)
         self._daemons.add(status.pid)
         self._starting = None
         return status

@@ -69,7 +69,9 @@ class Keeper:
         """Connect, and again, until cancelled or until an error in ``FINAL``, which stays in ``problem``."""
         failures = 0
         while True:
-            problem, seconds = await self._attend()
+            # A task of its own: until Python 3.11.4, a TaskGroup whose child failed leaves its parent marked
+            # as being cancelled, and any later timeout in that parent ends it (CPython issue 102780).
+            problem, seconds = await asyncio.create_task(self._attend())
             self.problem = problem
             try:
                 self._lost(problem)
