@@ -89,6 +89,7 @@ def settle(around: Surroundings, arrival: Arrival, error: ComityError) -> None:
         return
     if stored.folder and stored.stored and around.blobs.published(arrival.part, stored.folder, stored.stored):
         record_arrival(around, arrival.row, arrival.meter.path)
-    else:
-        record_failure(around, arrival.row, error, done=arrival.meter.done, path=arrival.meter.path)
-    around.blobs.discard(arrival.part)
+        around.blobs.discard(arrival.part)
+        return
+    around.blobs.discard(arrival.part)  # first: on a full disk, its room is what the record needs
+    record_failure(around, arrival.row, error, done=arrival.meter.done, path=arrival.meter.path)

@@ -27,6 +27,7 @@ from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.commit import Arrival, publish, settle
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.receiving import Receiving, fit_for_peer
+from comity.services.exchange.recovery import recover
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
@@ -89,6 +90,7 @@ class Inbox:
         """The row and the place of an offer that may come in. Raises what it is refused for."""
         around = self._around
         peer = self._allowed(stream.peer, offer)
+        recover(around, self._live)
         if around.store.known("in", peer.key, offer.transfer):
             raise TransferFailed("this transfer was offered before", hint="run comity send-file again")
         theirs = sum(arrival.peer.key == peer.key for arrival in self._arriving.values())

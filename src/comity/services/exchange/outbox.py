@@ -30,6 +30,7 @@ from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import record_delivery, record_failure
+from comity.services.exchange.recovery import recover
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
@@ -124,6 +125,7 @@ class Outbox:
         meter = Meter(
             transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock, watch=watch
         )
+        recover(around, self._live)
         row = around.store.begin(new)
         self._live[row] = meter
         return _Job(row, peer, offer, content, meter)
