@@ -38,7 +38,13 @@ from comity.protocol.registry import (
     Reserve,
     Resolve,
 )
-from comity.protocol.statements import Registration, SealingKey, Statement, open_statement
+from comity.protocol.statements import (
+    Registration,
+    SealingKey,
+    Statement,
+    check_lifetime,
+    open_statement,
+)
 
 S = TypeVar("S", bound=Statement)
 
@@ -225,8 +231,7 @@ class Entry:
             network=self._network,
             now=now,
         )
-        if statement.expires - statement.issued > lifetime:
-            raise RemoteProtocolError(f"{kind.TYPE} lives longer than {lifetime} s")
+        check_lifetime(statement, lifetime)
         return statement, envelope
 
 

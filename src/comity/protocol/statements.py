@@ -223,6 +223,12 @@ def open_statement(
     return statement
 
 
+def check_lifetime(statement: Statement, most: int) -> None:
+    """RemoteProtocolError where the statement claims to hold for more than ``most`` seconds."""
+    if statement.expires - statement.issued > most:
+        raise RemoteProtocolError(f"{statement.TYPE} lives longer than {most} s")
+
+
 def check_fresh(statement: Statement, now: float) -> None:
     """RemoteProtocolError unless ``now`` (seconds UTC) lies in the statement's life, with the allowed
     skew.

@@ -17,11 +17,17 @@ from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.statements import (
+    Approval,
+    HandshakeRequest,
     PairStatement,
+    Reachability,
     Receipt,
     Registration,
+    Rejection,
+    Revocation,
     SealingKey,
     Statement,
+    check_lifetime,
     open_statement,
     payload,
     payload_type,
@@ -29,6 +35,15 @@ from comity.protocol.statements import (
 from comity.storage.trust import TrustStore
 
 P = TypeVar("P", bound=PairStatement)
+
+#: For how many seconds a statement may hold, by its type: whoever signs a longer life is refused.
+LIFETIMES: dict[type[PairStatement], int] = {
+    HandshakeRequest: limits.REQUEST_LIFETIME,
+    Approval: limits.REQUEST_LIFETIME,
+    Rejection: limits.REQUEST_LIFETIME,
+    Revocation: limits.REVOCATION_LIFETIME,
+    Reachability: limits.REACHABILITY_LIFETIME,
+}
 
 
 class Replayed(RemoteProtocolError):
@@ -120,8 +135,17 @@ class Notary:
         )
 
     def read(self, envelope: Envelope, kind: type[P], issuer: PublicKey) -> P:
-        """A fresh statement of ``issuer`` to us, its sequence now spent; RemoteProtocolError, Replayed,
+        """``check``, and the statement's sequence is spent."""
+        statement = self.check(envelope, kind, issuer)
+        self._store.set_seen(issuer, statement.sequence, envelope.digest)
+        return statement
+
+    def check(self, envelope: Envelope, kind: type[P], issuer: PublicKey) -> P:
+        """A fresh statement of ``issuer`` to us that was not seen before; else RemoteProtocolError, Replayed,
         AlreadySeen.
+
+        A revocation is heard whatever the clocks say: its sequence keeps it from being replayed, and it takes
+        nothing but trust away.
         """
         statement = open_statement(
             envelope,
@@ -129,18 +153,18 @@ class Notary:
             issuer=issuer,
             rendezvous=self.rendezvous,
             network=self.network,
-            now=self._clock.now(),
+            now=None if kind is Revocation else self._clock.now(),
         )
         if statement.subject != self.public.hex:
             raise RemoteProtocolError(f"{kind.TYPE} is addressed to another key")
         if issuer == self.public:
             raise RemoteProtocolError(f"{kind.TYPE} claims to come from ourselves")
+        check_lifetime(statement, LIFETIMES[kind])
         last, last_digest = self._store.seen(issuer)
         if statement.sequence <= last:
             again = statement.sequence == last and envelope.digest == last_digest
             refusal = AlreadySeen if again else Replayed
             raise refusal(f"{kind.TYPE} number {statement.sequence} came after number {last}")
-        self._store.set_seen(issuer, statement.sequence, envelope.digest)
         return statement
 
     def _frame(self, lifetime: int) -> dict[str, Any]:
