@@ -52,6 +52,13 @@ class OfficeClient:
         self.fingerprint = office.fingerprint
         self.reserved: list[PublicKey] = []
         self.asked: list[str] = []
+        self._failures: dict[str, list[Exception]] = {"resolve": [], "acknowledge": []}
+
+    def fail_next_resolve(self, error: Exception) -> None:
+        self._failures["resolve"].append(error)
+
+    def fail_next_acknowledge(self, error: Exception) -> None:
+        self._failures["acknowledge"].append(error)
 
     @property
     def online(self) -> bool:
@@ -60,7 +67,7 @@ class OfficeClient:
     async def resolve(
         self, *, hostname: str | None = None, address: str | None = None, key: PublicKey | None = None
     ) -> Record:
-        self._check()
+        self._check("resolve")
         self.asked.append(hostname or address or (key.hex if key else ""))
         if hostname in self.office.substitute:
             return self.office.substitute[hostname]
@@ -92,7 +99,7 @@ class OfficeClient:
         return recipient.hex not in self.office.away
 
     async def acknowledge(self, sender: PublicKey, message_id: bytes) -> None:
-        self._check()
+        self._check("acknowledge")
         waiting = self.office.mail.get(self.own.hex, [])
         self.office.mail[self.own.hex] = [m for m in waiting if m.message_id != message_id.hex()]
 
@@ -118,6 +125,8 @@ class OfficeClient:
             )
         )
 
-    def _check(self) -> None:
+    def _check(self, what: str = "") -> None:
         if not self.office.up:
             raise RendezvousUnreachable("the office is closed")
+        if self._failures.get(what):
+            raise self._failures[what].pop(0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from comity import limits
 from comity.clock import ManualClock
+from comity.errors import RateLimited
 from comity.identity.envelope import Envelope
 from comity.protocol.statements import HandshakeRequest
+from comity.services.trust.service import TooManyPending
 from tests.trust.office import Office
-from tests.trust.site import Site
+from tests.trust.site import Site, agree
 
 
 @pytest.fixture
@@ -80,3 +84,198 @@ async def test_a_request_under_a_charter_that_nobody_can_be_shown_is_refused(
     await lab_b.read_mail()
     assert await lab_b.pending() == ()
     assert "charter" in lab_b.refusals()[-1][1]
+
+
+# ── a crowd of strangers at the desk ──────────────────────────────────────────────────────────────────
+
+
+def strangers(office: Office, count: int, first: int = 0) -> list[Site]:
+    return [Site(office, f"stranger-{number}", 0x1000 + number) for number in range(first, first + count)]
+
+
+async def read_what_can_be(site: Site) -> None:
+    """Open what waits, as the rendezvous's pushes are: one failing does not keep the next one from coming."""
+    for mail in list(site.office.mail.get(site.key.hex, [])):
+        try:
+            await site.courier.opened(mail)
+        except (TooManyPending, RateLimited):
+            continue
+
+
+async def test_lapsed_requests_leave_the_desk_and_the_disk(
+    office: Office, lab_a: Site, lab_b: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can be neither approved nor rejected any more: who filled the desk with them had it for ever."""
+    monkeypatch.setattr(limits, "PENDING_REQUESTS", 3)
+    for stranger in strangers(office, 3):
+        await post(stranger, lab_a, request_of(stranger, lab_a, lifetime=60))
+    await lab_a.read_mail()
+    assert len(await lab_a.pending()) == 3
+    lab_a.clock.advance(120)
+    await lab_b.ask(lab_a.card())
+    await lab_a.read_mail()
+    assert [request.hostname for request in await lab_a.pending()] == ["lab-b"]
+    assert [rel.hostname for rel in lab_a.trust.relationships()] == ["lab-b"]
+    rows = lab_a.db.execute("SELECT count(*) FROM pair_sequence").fetchone()
+    assert rows[0] == 1
+
+
+async def test_a_full_desk_holds_up_no_partner_and_nobody_whom_we_asked(
+    office: Office, lab_a: Site, lab_b: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PENDING_REQUESTS", 2)
+    await agree(lab_a, lab_b)
+    asked = Site(office, "asked", 0x50)
+    await lab_a.ask(asked.card())
+    for stranger in strangers(office, 3):
+        await stranger.ask(lab_a.card())
+    await read_what_can_be(lab_a)
+    await lab_b.ask(lab_a.card(), "a renewal")
+    await asked.ask(lab_a.card(), "we want it too")
+    await read_what_can_be(lab_a)
+    await read_what_can_be(asked)
+    await read_what_can_be(lab_a)
+    assert "lab-b" in {request.hostname for request in await lab_a.pending()}
+    assert lab_a.trust.approved(asked.key), "mutual: both had asked"
+
+
+async def test_a_partners_request_needs_no_registry(office: Office, lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_a, lab_b)
+    await lab_b.ask(lab_a.card(), "a renewal")
+    lab_a.client.asked.clear()
+    await lab_a.read_mail()
+    assert lab_a.client.asked == []
+    assert len(await lab_a.pending()) == 1
+
+
+async def test_what_would_be_refused_anyway_costs_no_lookup(
+    office: Office, lab_a: Site, lab_b: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Site(office, "other", 0x50)
+    await lab_b.ask(lab_a.card())
+    await lab_a.read_mail()
+    (accepted,) = [mail for _, mail in office.posted]
+    monkeypatch.setattr(limits, "PENDING_REQUESTS", 1)
+    lab_a.client.asked.clear()
+    await lab_a.courier.opened(accepted)  # delivered again
+    await post(lab_b, lab_a, request_of(lab_b, other))  # for somebody else
+    await post(lab_b, lab_a, request_of(lab_b, lab_a, lifetime=-1))  # too late
+    envelope = request_of(lab_b, lab_a)
+    await post(lab_b, lab_a, Envelope(envelope.payload_type, envelope.payload, bytes(64)))  # forged
+    await read_what_can_be(lab_a)
+    await other.ask(lab_a.card())  # no room
+    await read_what_can_be(lab_a)
+    assert lab_a.client.asked == []
+
+
+async def test_a_crowd_of_strangers_uses_up_only_its_share_of_lookups_and_is_served_in_the_end(
+    office: Office, lab_a: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FIRST_CONTACTS_BURST", 5)
+    crowded = Site(office, "crowded", 0x60)
+    for stranger in strangers(office, 8):
+        await stranger.ask(crowded.card())
+    await read_what_can_be(crowded)
+    assert len(crowded.client.asked) == 5
+    crowded.clock.advance(3 / limits.FIRST_CONTACTS_PER_SECOND)
+    await crowded.trust.registered()  # as it happens every minute: nobody has to connect again
+    assert len(await crowded.pending()) == 8
+    assert office.mail[crowded.key.hex] == []
+
+
+async def test_a_request_that_waited_longer_than_its_askers_sealing_key_lives_is_read(
+    lab_a: Site, lab_b: Site
+) -> None:
+    for lab in (lab_a, lab_b):
+        lab.clock.advance(20 * limits.DAY)
+    await lab_b.ask(lab_a.card())
+    lab_a.clock.advance(11 * limits.DAY)  # lab-b has been away since
+    await lab_a.read_mail()
+    assert len(await lab_a.pending()) == 1
+
+
+# ── statements that claim too much, or come at the wrong time ─────────────────────────────────────────
+
+
+async def test_a_statement_that_lives_too_long_is_refused(lab_a: Site, lab_b: Site) -> None:
+    await post(lab_b, lab_a, request_of(lab_b, lab_a, lifetime=limits.REQUEST_LIFETIME + 1))
+    forever = int(lab_b.clock.now()) + limits.AGREEMENT_LIFETIME_MOST + 1
+    await post(lab_b, lab_a, request_of(lab_b, lab_a, until=forever))
+    await lab_a.read_mail()
+    assert await lab_a.pending() == ()
+    assert ["lives longer" in reasons[1] for reasons in lab_a.refusals()] == [True, False]
+    assert "ten years" in lab_a.refusals()[1][1]
+
+
+async def test_a_sealing_key_that_lives_too_long_is_refused(office: Office, lab_a: Site, lab_b: Site) -> None:
+    key = lab_b.sealing.current(lab_b.clock.now())
+    late = key.expires + limits.DAY
+    certificate = lab_b.notary.sealing_key(key.key.public, key.sequence + 1, late).to_json().decode()
+    office.register(msgspec.structs.replace(lab_b.record(), sealing_key=certificate))
+    with pytest.raises(Exception, match="lives longer"):
+        await lab_a.ask(lab_b.card())
+
+
+async def test_a_revocation_is_heard_whatever_the_clocks_say(lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_a, lab_b)
+    lab_a.clock.advance(limits.HOUR)
+    await lab_a.revoke("lab-b")
+    await lab_b.read_mail()
+    assert not lab_b.trust.approved(lab_a.key)
+
+
+async def test_what_was_refused_is_spent_and_what_it_overtook_is_void(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """Both revoke; the rendezvous withholds what lab-b had asked before, and delivers it after the end."""
+    await agree(lab_b, lab_a)
+    await lab_a.revoke("lab-b")
+    await lab_b.ask(lab_a.card(), "asked before the end")
+    await lab_b.revoke("lab-a")
+    asked, revoked = office.mail[lab_a.key.hex]
+    await lab_a.courier.opened(revoked)
+    await lab_a.courier.opened(asked)
+    assert await lab_a.pending() == ()
+    assert [reasons[0] for reasons in lab_a.refusals()] == ["trust_refused", "replayed"]
+
+
+# ── mail that can't be handled yet ────────────────────────────────────────────────────────────────────
+
+
+async def test_mail_that_waits_is_not_overtaken_by_its_senders_next(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """The registry fails once: the request that needed it would be lost as replayed behind the next one."""
+    await lab_b.ask(lab_a.card(), "first")
+    await lab_b.ask(lab_a.card(), "second")
+    lab_a.client.fail_next_resolve(RateLimited("not now"))
+    await read_what_can_be(lab_a)
+    assert [request.justification for request in await lab_a.pending()] == ["second"]
+    assert lab_a.refusals() == []
+    assert office.mail[lab_a.key.hex] == []
+
+
+async def test_mail_is_held_until_the_rendezvous_knows_that_it_was_read(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    await lab_b.ask(lab_a.card())
+    (mail,) = office.mail[lab_a.key.hex]
+    lab_a.client.fail_next_acknowledge(RateLimited("not now"))
+    with pytest.raises(RateLimited):
+        await lab_a.courier.opened(mail)
+    await lab_a.trust.registered()
+    assert office.mail[lab_a.key.hex] == []
+    assert lab_a.refusals() == []
+
+
+async def test_a_bug_in_one_statement_holds_up_no_other(
+    office: Office, lab_a: Site, lab_b: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab_b.ask(lab_a.card(), "first")
+    await lab_b.ask(lab_a.card(), "second")
+    first, second = office.mail[lab_a.key.hex]
+    lab_a.client.fail_next_resolve(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await lab_a.courier.opened(first)
+    await lab_a.courier.opened(second)
+    assert [request.justification for request in await lab_a.pending()] == ["second"]

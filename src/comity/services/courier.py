@@ -3,12 +3,15 @@
 The rendezvous carries the bytes and learns who talks to whom, not why. A blob is bound to its sender,
 recipient, network, message id and way of carriage, so that it opens nowhere else (SECURITY.md rule 4).
 Handlers are registered by statement type; kept mail is acknowledged once its handler has committed, or when
-it can never be read.
+it can never be read. What can't be handled for a passing reason is held and tried again, and whatever its
+sender wrote after it waits behind it: a later statement would make the earlier one look replayed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 from comity import limits
@@ -28,7 +31,13 @@ from comity.identity.hostname import normalise_hostname
 from comity.identity.keys import PublicKey
 from comity.identity.sealing import SealContext, SealingPrivateKey, UnsealError, open_sealed, seal
 from comity.protocol.registry import Mail, Record
-from comity.protocol.statements import SealingKey, Statement, open_statement, payload_type
+from comity.protocol.statements import (
+    SealingKey,
+    Statement,
+    check_lifetime,
+    open_statement,
+    payload_type,
+)
 from comity.services.audit import AuditService
 from comity.services.notary import AlreadySeen, Notary
 from comity.storage.trust import PeerSealingKey, TrustStore
@@ -66,6 +75,8 @@ class Courier:
         self._clock = clock
         self._entropy = entropy
         self._handlers: dict[str, Handler] = {}
+        self._reading = asyncio.Lock()  # one letter at a time, whoever brings it
+        self._held: dict[PublicKey, dict[str, Mail]] = {}  # by sender and message id, in the order of posting
 
     def on(self, kind: type[Statement], handler: Handler) -> None:
         """Give statements of this type to ``handler(sender, envelope)``, which verifies what it is given."""
@@ -88,10 +99,43 @@ class Courier:
     async def opened(self, mail: Mail) -> None:
         """Open what the rendezvous pushed, hand it to its handler, and acknowledge it where it was kept.
 
-        A handler that fails for a passing reason (a full disk) leaves the mail unacknowledged: it comes
-        again.
+        Raises why a handler failed for a passing reason (a full disk): then the mail is held for
+        ``read_again``, and stays in the mailbox too.
         """
         sender = PublicKey.from_hex(mail.sender)
+        if not mail.keep:
+            if self._dealt_with(sender):  # nobody else has a signal to give
+                await self._read(sender, mail)
+            return
+        async with self._reading:
+            letters = self._held.setdefault(sender, {})
+            if mail.message_id in letters or sum(map(len, self._held.values())) < limits.MAIL_HELD:
+                letters[mail.message_id] = mail
+            await self._read_in_order(sender)
+
+    async def read_again(self) -> None:
+        """Try the mail that is held, each sender's in order."""
+        for sender in list(self._held):
+            async with self._reading:
+                with suppress(ComityError):  # it waits on
+                    await self._read_in_order(sender)
+
+    async def _read_in_order(self, sender: PublicKey) -> None:
+        letters = self._held.get(sender, {})
+        while letters:
+            mail = next(iter(letters.values()))
+            try:
+                await self._read(sender, mail)
+                await self._rendezvous.acknowledge(sender, bytes.fromhex(mail.message_id))
+            except ComityError:
+                raise
+            except Exception:  # a bug of ours must not hold up what comes after
+                del letters[mail.message_id]
+                raise
+            del letters[mail.message_id]
+        self._held.pop(sender, None)
+
+    async def _read(self, sender: PublicKey, mail: Mail) -> None:
         identifier = bytes.fromhex(mail.message_id)
         try:
             envelope = self._unseal(sender, identifier, mail)
@@ -105,15 +149,32 @@ class Courier:
             self._audit.append(
                 "mail.refused", peer=sender, reasons=(error.code, error.message), message=mail.message_id
             )
-        if mail.keep:
-            await self._rendezvous.acknowledge(sender, identifier)
+
+    def _dealt_with(self, key: PublicKey) -> bool:
+        rel = self._store.get(key)
+        return rel is not None and rel.dealt_with
+
+    def name_record(self, record: Record) -> PublicKey:
+        """The key in a registry record whose name and address can be a node's here; else RemoteProtocolError.
+
+        Its sealing key is remembered if it holds, and does not matter otherwise.
+        """
+        key = self._named(record)
+        with suppress(IdentityMismatch):
+            self._remember(record, key)
+        return key
 
     def accept_record(self, record: Record) -> PublicKey:
-        """The key in a registry record, with its sealing key checked and remembered.
+        """``name_record``, for a node that is to be written to.
 
         Raises IdentityMismatch where the record's sealing key is not signed by the record's key, is stale, or
         is older than one that this node has seen (rule 4: no rollback).
         """
+        key = self._named(record)
+        self._remember(record, key)
+        return key
+
+    def _named(self, record: Record) -> PublicKey:
         key = PublicKey.from_hex(record.key)
         try:
             proper = normalise_hostname(record.hostname) == record.hostname
@@ -124,6 +185,9 @@ class Courier:
             raise RemoteProtocolError(
                 "the rendezvous offers a name or an address that no node of this network has"
             )
+        return key
+
+    def _remember(self, record: Record, key: PublicKey) -> None:
         statement = self._open_sealing_key(key, record.sealing_key.encode())
         known = self._store.sealing_key(key)
         if known is not None and statement.sequence < known.sequence:
@@ -134,7 +198,6 @@ class Courier:
         self._store.put_sealing_key(
             key, PeerSealingKey(statement.sequence, statement.expires, bytes.fromhex(statement.public))
         )
-        return key
 
     async def _sealing_key(self, peer: PublicKey) -> bytes:
         known = self._store.sealing_key(peer)
@@ -149,7 +212,7 @@ class Courier:
 
     def _open_sealing_key(self, key: PublicKey, text: bytes) -> SealingKey:
         try:
-            return open_statement(
+            statement = open_statement(
                 Envelope.from_json(text),
                 SealingKey,
                 issuer=key,
@@ -157,6 +220,8 @@ class Courier:
                 network=self._notary.network,
                 now=self._clock.now(),
             )
+            check_lifetime(statement, limits.SEALING_KEY_LIFETIME)
+            return statement
         except ComityError as error:
             raise IdentityMismatch(
                 f"the rendezvous's record of a peer does not verify: {error.message}",

@@ -99,6 +99,17 @@ class TrustStore:
         )
         return [msgspec.json.decode(row[0], type=Relationship) for row in rows.fetchall()]
 
+    def forget(self, peer: PublicKey) -> None:
+        """Forget a key that nobody here has dealt with; its numbers are kept if we ever signed for it."""
+        for table in ("relationship", "peer_sealing_key"):
+            self._db.execute(
+                f"DELETE FROM {table} WHERE realm = ? AND peer = ?",  # noqa: S608  constants above
+                (self._realm, peer.hex),
+            )
+        self._db.execute(
+            "DELETE FROM pair_sequence WHERE realm = ? AND peer = ? AND sent = 0", (self._realm, peer.hex)
+        )
+
     def put(self, rel: Relationship) -> None:
         """Write a relationship, and its agreement into the history."""
         self._db.execute(

@@ -105,6 +105,11 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
         return "active" if self.agreement.ending is None else "ended"
 
     @property
+    def dealt_with(self) -> bool:
+        """Whether a person here has asked this key for an agreement, or had one with it."""
+        return bool(self.outgoing) or self.agreement is not None
+
+    @property
     def open_outgoing(self) -> Outgoing | None:
         """Our newest request, unless an agreement that was approved since has answered it (a crossed
         handshake).

@@ -155,6 +155,14 @@ class Ledger:
             rel, events.ApprovalIssued(statement, envelope.digest, envelope.to_json().decode())
         )
 
+    def forget_lapsed(self, rel: Relationship) -> None:
+        """Drop a request that can't be answered any more, and with it a stranger that did nothing else."""
+        with self.db.transaction():
+            if rel.pinned or rel.rejection is not None:
+                self.store.put(msgspec.structs.replace(rel, incoming=None))
+            else:
+                self.store.forget(PublicKey.from_hex(rel.peer))
+
     def pin(self, rel: Relationship, fingerprint: str) -> Relationship:
         """Record that a person compared the fingerprint; IdentityMismatch where the key has another."""
         peer = PublicKey.from_hex(rel.peer)

@@ -146,9 +146,13 @@ class PeerBook:
         return found
 
     async def claimed(self, key: PublicKey) -> Found:
-        """What the registry says of a key that has written to us; IdentityMismatch as in ``look_up``."""
+        """Under which name and address the registry knows a key that has written to us; IdentityMismatch.
+
+        The record's sealing key need not hold: the peer may have been away since it wrote, until that
+        expired.
+        """
         record = await self._rendezvous.resolve(key=key)
-        if self._courier.accept_record(record) != key:
+        if self._courier.name_record(record) != key:
             raise IdentityMismatch("the rendezvous answered with another node's record")
         return Found(key, record.hostname, record.address, False)
 

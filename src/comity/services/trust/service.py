@@ -5,7 +5,7 @@ desks.
 from __future__ import annotations
 
 from comity import limits
-from comity.errors import ComityError, UntrustedPeer
+from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedPeer
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
@@ -20,13 +20,14 @@ from comity.protocol.statements import (
 )
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Relationship
+from comity.services.allowances import Allowances
 from comity.services.courier import Courier
 from comity.services.trust.answering import Answering
 from comity.services.trust.asking import Asking
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending
 from comity.services.trust.ledger import Ledger
-from comity.services.trust.peers import KnownPeer, PeerBook
+from comity.services.trust.peers import Found, KnownPeer, PeerBook
 from comity.transport.interface import Rendezvous
 
 
@@ -56,6 +57,10 @@ class TrustService:
         self.asking = Asking(ledger, peers, delivery)
         self.answering = Answering(ledger, peers, delivery, sessions)
         self.ending = Ending(ledger, peers, delivery, sessions)
+        self._courier = courier
+        self._lookups = Allowances(
+            self._dealt_with, limits.FIRST_CONTACTS_BURST, limits.FIRST_CONTACTS_PER_SECOND, ledger.clock
+        )
         for kind in KINDS:
             courier.on(kind, self.receive)
 
@@ -104,11 +109,17 @@ class TrustService:
         )
 
     async def registered(self) -> None:
-        """The rendezvous is there again: reserve mailbox slots for our partners, and deliver what is owed."""
-        partners = [rel for rel in self._ledger.store.all() if rel.outgoing or rel.agreement]
-        keys = [PublicKey.from_hex(rel.peer) for rel in partners]
-        await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+        """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
+        reserve mailbox slots for our partners.
+        """
         await self._delivery.flush()
+        await self._courier.read_again()
+        keys = [PublicKey.from_hex(rel.peer) for rel in self._ledger.store.all() if rel.dealt_with]
+        await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+
+    def _dealt_with(self, peer: PublicKey) -> bool:
+        rel = self._ledger.store.get(peer)
+        return rel is not None and rel.dealt_with
 
     # ── what peers say ────────────────────────────────────────────────────────────────────────────────
 
@@ -117,26 +128,60 @@ class TrustService:
         kind = _BY_TYPE.get(envelope.payload_type)
         if kind is None:
             raise machine.TrustRefused("a statement of that type has no place here")
-        rel = self._ledger.store.get(sender)
+        self._ledger.notary.check(envelope, kind, sender)
         if kind is HandshakeRequest:
-            rel = self._ledger.relationship(await self._peers.claimed(sender))
-            self._check_room(rel)
+            rel = await self._asker(sender)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
-        if rel is None:
-            raise machine.TrustRefused(f"a {kind.TYPE} came from a key that this node has never dealt with")
-        with self._ledger.db.transaction():
-            statement = self._ledger.notary.read(envelope, kind, sender)
-            self._ledger.audit.append(
-                f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
-            )
-            self._ledger.advance(rel, _arrived(statement, envelope, rel, self._ledger.claims.hostname))
+        else:
+            found = self._ledger.store.get(sender)
+            if found is None:
+                raise machine.TrustRefused(
+                    f"a {kind.TYPE} came from a key that this node has never dealt with"
+                )
+            rel = found
+        try:
+            with self._ledger.db.transaction():
+                statement = self._ledger.notary.read(envelope, kind, sender)
+                self._ledger.audit.append(
+                    f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
+                )
+                self._ledger.advance(rel, _arrived(statement, envelope, rel, self._ledger.claims.hostname))
+        except (machine.TrustRefused, IdentityMismatch):
+            if rel.dealt_with:
+                # It is of no effect for good, and so is what was signed before it and comes later.
+                self._ledger.notary.read(envelope, kind, sender)
+            raise
         await self._delivery.flush(sender)
 
-    def _check_room(self, rel: Relationship) -> None:
-        others = [other for other in self._ledger.store.all() if other.incoming and other.peer != rel.peer]
-        if len(others) >= limits.PENDING_REQUESTS:
+    async def _asker(self, sender: PublicKey) -> Relationship:
+        """The relationship with a key that asks for an agreement, named as the registry names it.
+
+        A partner is named by the agreement in force. Of all others, only so many are looked up, and of those
+        that nobody here has dealt with only so many wait. Nothing may be awaited between this and its use.
+        """
+        known = self._peers.known(sender)
+        if known is not None:
+            return self._ledger.relationship(Found(sender, known.hostname, known.address, pinned=False))
+        rel = self._ledger.store.get(sender)
+        if rel is None or not rel.dealt_with:
+            self._check_room(sender)
+        if not self._lookups.take(sender):
+            raise RateLimited("more handshakes came at once than are looked up; they are read by and by")
+        return self._ledger.relationship(await self._peers.claimed(sender))
+
+    def _check_room(self, sender: PublicKey) -> None:
+        now = self._ledger.clock.now()
+        waiting = 0
+        for other in self._ledger.store.all():
+            if other.incoming is None or other.dealt_with or other.peer == sender.hex:
+                continue
+            if other.incoming.expires <= now:
+                self._ledger.forget_lapsed(other)
+            else:
+                waiting += 1
+        if waiting >= limits.PENDING_REQUESTS:
             raise TooManyPending(
-                f"{len(others)} handshakes wait here already", hint="run comity pending and answer some"
+                f"{waiting} handshakes wait here already", hint="run comity pending and answer some"
             )
 
 
@@ -156,6 +201,8 @@ def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, ow
             if statement.subject_hostname != own:
                 meant = printable(statement.subject_hostname)
                 raise machine.TrustRefused(f"the request was meant for {meant}, and this node is {own}")
+            if statement.until - statement.issued > limits.AGREEMENT_LIFETIME_MOST:
+                raise machine.TrustRefused("the request is for longer than ten years")
             if statement.charter is not None:
                 raise machine.TrustRefused("the request is under a charter, which this version cannot show")
             return events.RequestArrived(statement, envelope.digest, text)
