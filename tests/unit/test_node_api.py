@@ -136,7 +136,7 @@ async def test_errors_have_one_form(
 ) -> None:
     found, answer = await api.ask(operation, body)
     assert (found, answer["error"]["code"]) == (status, code)
-    assert set(answer["error"]) == {"code", "message", "hint"}
+    assert set(answer["error"]) == {"code", "message", "hint", "exit_status"}
 
 
 async def test_nonsense_has_that_form_too(api: Api) -> None:

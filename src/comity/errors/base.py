@@ -9,7 +9,7 @@ class ComityError(Exception):
     """Root of everything that Comity raises on purpose."""
 
     code: str = "error"
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -33,11 +33,11 @@ def all_errors() -> list[type[ComityError]]:
     return _tree(ComityError)
 
 
-def from_code(code: str, message: str, hint: str) -> ComityError:
+def from_code(code: str, message: str, hint: str, exit_status: int = 1) -> ComityError:
     """The error that another process of ours reported, as the class that it was there, or with its code."""
     for cls in all_errors():
         if cls.code == code:
             return cls(message, hint=hint)
     error = ComityError(message, hint=hint)
-    error.code = code
+    error.code, error.exit_status = code, exit_status
     return error

@@ -1,8 +1,10 @@
 """Telling whoever started the daemon how that went: one line of JSON on a descriptor, once.
 
-{"ready": STATUS}                                     registered
-{"ready": STATUS, "warning": {code, message, hint}}   up, but the rendezvous can't be reached; it keeps
-trying {"error": {code, message, hint}}                      not started, and it won't
+    {"ready": STATUS}                         registered
+    {"ready": STATUS, "warning": FAILURE}     up, but the rendezvous can't be reached; it keeps trying
+    {"error": FAILURE}                        not started, and it won't
+
+FAILURE is as in the control API: code, message, hint, exit_status.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from typing import Any
 import msgspec
 
 from comity.control import StatusResult
-from comity.control.codec import to_plain
 from comity.errors import ComityError
+from comity.node.api.failures import failure
 
 
 class ReadyLine:
@@ -30,12 +32,12 @@ class ReadyLine:
         """The node runs."""
         said: dict[str, Any] = {"ready": to_plain(status)}
         if warning is not None:
-            said["warning"] = _plain(warning)
+            said["warning"] = failure(warning)
         self._say(said)
 
     def failed(self, error: ComityError) -> None:
         """The node does not run. Nothing if it was ready before."""
-        self._say({"error": _plain(error)})
+        self._say({"error": failure(error)})
 
     def _say(self, said: dict[str, Any]) -> None:
         if self._descriptor is None:
@@ -45,7 +47,3 @@ class ReadyLine:
             os.write(descriptor, msgspec.json.encode(said) + b"\n")
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def _plain(error: ComityError) -> dict[str, str]:
-    return {"code": error.code, "message": error.message, "hint": error.hint}

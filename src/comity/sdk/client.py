@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib
 import os
 import secrets
 import socket
@@ -39,8 +38,6 @@ from comity.storage.runtime import Runtime
 
 T = TypeVar("T")
 _HELD = b"OK\n"
-#: Where errors are defined that the daemon may report and this module does not import.
-_RARE_ERRORS = ("comity.identity", "comity.protocol.trust.machine", "comity.transport.tls")
 
 
 class Client:
@@ -198,13 +195,12 @@ def reported(failure: object) -> ComityError:
     """The error that the daemon reports, as its class. A code that no class here bears keeps its name."""
     if not isinstance(failure, dict) or not isinstance(failure.get("code"), str):
         return RemoteProtocolError("the daemon reports an error without a code")
-    code, message, hint = failure["code"], str(failure.get("message", "")), str(failure.get("hint", ""))
-    if from_code(code, message, hint).code != code:
-        for module in _RARE_ERRORS:
-            importlib.import_module(module)
-    error = from_code(code, message, hint)
-    return (
-        error if error.code == code else type("Reported", (ComityError,), {"code": code})(message, hint=hint)
+    status = failure.get("exit_status")
+    return from_code(
+        failure["code"],
+        str(failure.get("message", "")),
+        str(failure.get("hint", "")),
+        status if isinstance(status, int) else 1,
     )
 
 

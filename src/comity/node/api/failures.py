@@ -46,9 +46,14 @@ _STATUS: dict[type[errors.ComityError], HTTPStatus] = {
 }
 
 
-def failure(error: errors.ComityError) -> dict[str, str]:
-    """What a client is told of an error."""
-    return {"code": error.code, "message": error.message, "hint": error.hint}
+def failure(error: errors.ComityError) -> dict[str, str | int]:
+    """What a client is told of an error: enough to end with the status that its class has here."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_status": error.exit_status,
+    }
 
 
 def status_of(error: errors.ComityError) -> HTTPStatus:
