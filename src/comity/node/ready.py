@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from comity.control import StatusResult
+from comity.control.codec import to_plain
 from comity.errors import ComityError
 from comity.node.api.failures import failure
 
