@@ -196,7 +196,7 @@ AUDIT_CHECKPOINT_ENTRIES = 256  # after so many entries, or so many seconds, the
 AUDIT_CHECKPOINT_SECONDS = 60.0
 AUDIT_LOG_PAGE = 10_000  # entries in one answer
 LOG_KEY_LIFETIME = 3650 * DAY
-DENIALS_BURST = 100  # of peers without an agreement: recorded one by one up to here, then at this rate
+DENIALS_BURST = 100  # of one partner, or of all strangers: recorded one by one up to here, then at this rate
 DENIALS_PER_SECOND = 0.1
 
 # ── client of the control API ─────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 
 from comity import limits
@@ -124,3 +127,23 @@ def test_strangers_cannot_fill_the_log(house: House) -> None:
     last = house.entries()[-1]
     assert last.detail["unrecorded"] == 50
     assert len(house.entries()) == limits.DENIALS_BURST + 3
+
+
+@pytest.mark.parametrize("status", ["active", "expired", "revoked"])
+def test_a_partner_cannot_fill_the_log_from_outside(
+    house: House, status: Literal["active", "expired", "revoked"]
+) -> None:
+    house.standings[PEER] = replace(house.standings[PEER], status=status)
+    knock = Operation(kind="accept", peer=PEER, service="events")
+    for _ in range(limits.DENIALS_BURST + 50):
+        assert not house.guard.check(knock).allowed
+    assert len(house.entries()) == limits.DENIALS_BURST
+    stranger = Operation(kind="accept", peer=STRANGER, service="session")
+    assert not house.guard.check(stranger).allowed
+    assert len(house.entries()) == limits.DENIALS_BURST + 1, "it used up its own allowance alone"
+
+
+def test_what_people_here_try_is_always_recorded(house: House) -> None:
+    for _ in range(limits.DENIALS_BURST + 50):
+        assert not house.guard.check(Operation(kind="send", peer=PEER, service="events")).allowed
+    assert len(house.entries()) == limits.DENIALS_BURST + 50

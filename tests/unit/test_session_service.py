@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from comity import limits
+from comity.control import AuditLogRequest
 from comity.identity.envelope import Envelope
 from comity.transport.memory_links import Weather
 from comity.transport.simulation import Simulation, run_simulation
@@ -290,6 +291,22 @@ def test_wait_up() -> None:
         assert later is not None
         assert later.rtt_ms is not None
         assert 9 < later.rtt_ms < 200
+        await down(sides)
+
+    run_simulation(scenario, 1)
+
+
+def test_a_partner_cannot_fill_the_log_with_statements_that_are_refused() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        town = Town(simulation)
+        one, other = sides = pair(town)
+        await up(sides)
+        await until(lambda: agreed(one, other))
+        for _ in range(limits.DENIALS_BURST + 50):
+            assert await one.sessions.tell(other.key, envelope(one, "forged"))
+        refused = other.audit.log(AuditLogRequest(kind="statement.refused")).entries
+        assert limits.DENIALS_BURST <= len(refused) < limits.DENIALS_BURST + 50
+        assert one.session(other) is not None
         await down(sides)
 
     run_simulation(scenario, 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from comity import limits
+from comity import control, limits
 from comity.clock import ManualClock
 from comity.errors import RateLimited
 from comity.identity.envelope import Envelope
+from comity.protocol.registry import Mail
 from comity.protocol.statements import HandshakeRequest
 from comity.services.trust.service import TooManyPending
 from tests.trust.office import Office
@@ -279,3 +280,33 @@ async def test_a_bug_in_one_statement_holds_up_no_other(
         await lab_a.courier.opened(first)
     await lab_a.courier.opened(second)
     assert [request.justification for request in await lab_a.pending()] == ["second"]
+
+
+# ── filling the disk with refusals ────────────────────────────────────────────────────────────────────
+
+
+async def test_refused_mail_of_strangers_cannot_fill_the_log(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    await agree(lab_a, lab_b)
+    garbage = Mail(sender=lab_b.key.hex, message_id="00" * 16, blob=b"x", posted=0, keep=True)
+    for number, stranger in enumerate(strangers(office, limits.DENIALS_BURST + 50)):
+        name = number.to_bytes(16).hex()
+        await lab_a.courier.opened(msgspec.structs.replace(garbage, sender=stranger.key.hex, message_id=name))
+    assert len(lab_a.refusals()) == limits.DENIALS_BURST
+    await lab_a.courier.opened(garbage)
+    assert len(lab_a.refusals()) == limits.DENIALS_BURST + 1, "a partner's is recorded"
+    for _ in range(limits.DENIALS_BURST + 50):
+        await lab_a.courier.opened(garbage)
+    assert len(lab_a.refusals()) == 2 * limits.DENIALS_BURST, "up to the same rate"
+    lab_a.clock.advance(1 / limits.DENIALS_PER_SECOND)
+    await lab_a.courier.opened(garbage)
+    entries = lab_a.audit.log(control.AuditLogRequest(kind="mail.refused")).entries
+    assert entries[-1].detail["unrecorded"] == 51
+
+
+async def test_a_signal_of_a_stranger_is_not_even_opened(office: Office, lab_a: Site, lab_b: Site) -> None:
+    await lab_b.courier.send(lab_a.key, request_of(lab_b, lab_a), keep=False)
+    await lab_a.read_mail()
+    assert await lab_a.pending() == ()
+    assert lab_a.refusals() == []

@@ -40,6 +40,7 @@ from comity.protocol.statements import (
 )
 from comity.services.audit import AuditService
 from comity.services.notary import AlreadySeen, Notary
+from comity.services.refusals import Refusals
 from comity.storage.trust import PeerSealingKey, TrustStore
 from comity.transport.interface import Rendezvous
 
@@ -71,7 +72,7 @@ class Courier:
         self._notary = notary
         self._store = store
         self._keys = keys
-        self._audit = audit
+        self._refusals = Refusals("mail.refused", audit, clock, self._dealt_with)
         self._clock = clock
         self._entropy = entropy
         self._handlers: dict[str, Handler] = {}
@@ -146,9 +147,7 @@ class Courier:
         except AlreadySeen:
             pass
         except (RemoteProtocolError, IdentityMismatch, UnknownPeer, Denied) as error:
-            self._audit.append(
-                "mail.refused", peer=sender, reasons=(error.code, error.message), message=mail.message_id
-            )
+            self._refusals.record(sender, error, message=mail.message_id)
 
     def _dealt_with(self, key: PublicKey) -> bool:
         rel = self._store.get(key)

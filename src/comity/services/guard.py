@@ -2,9 +2,8 @@
 
 It asks how the peer stands, lets ``policy.rules`` decide, and writes the decision with its reasons to the
 audit log, allowed or not. A denial stays on record even where the caller's transaction is undone because of
-it. Peers without an agreement could fill the disk by being denied: beyond a rate, their denials are counted
-instead, and the count is in the next one that is recorded. It enforces nothing by itself: each service asks
-before it acts.
+it. Peers could fill the disk by being denied: beyond a rate, their denials are counted instead, and the count
+is in the next one that is recorded. It enforces nothing by itself: each service asks before it acts.
 """
 
 from __future__ import annotations
@@ -16,10 +15,13 @@ from comity import limits
 from comity.clock import Clock
 from comity.errors import Denied
 from comity.identity.keys import PublicKey
-from comity.policy.allowance import Allowance
 from comity.policy.operation import Decision, Operation, Standing
 from comity.policy.rules import decide
+from comity.services.allowances import Allowances
 from comity.services.audit import AuditService
+
+#: What peers try by themselves, as often as they like; the other kinds are what people here do.
+_BY_PEERS = frozenset({"accept", "receive"})
 
 
 class Guard:
@@ -34,7 +36,9 @@ class Guard:
         self._standing = standing
         self._audit = audit
         self._clock = clock
-        self._strangers = Allowance(limits.DENIALS_BURST, limits.DENIALS_PER_SECOND, clock.monotonic())
+        self._denials = Allowances(
+            lambda peer: standing(peer) is not None, limits.DENIALS_BURST, limits.DENIALS_PER_SECOND, clock
+        )
 
     def check(self, operation: Operation) -> Decision:
         """Decide and record; the caller acts on ``allowed``.
@@ -45,8 +49,8 @@ class Guard:
         decision = decide(operation, standing, self._clock.now())
         if decision.allowed:
             self._audit.append("decision", **_fields(operation, standing, decision, 0))
-        elif standing is not None or self._strangers.take(self._clock.monotonic()):
-            unrecorded = self._strangers.settle() if standing is None else 0
+        elif operation.kind not in _BY_PEERS or self._denials.take(operation.peer):
+            unrecorded = self._denials.settle(operation.peer) if operation.kind in _BY_PEERS else 0
             self._audit.append_for_good("decision", **_fields(operation, standing, decision, unrecorded))
         return decision
 

@@ -29,6 +29,7 @@ from comity.protocol.session.messages import ENDED, SHUTDOWN
 from comity.services.audit import AuditService
 from comity.services.guard import Guard
 from comity.services.notary import AlreadySeen
+from comity.services.refusals import Refusals
 from comity.services.session.keeper import Keeper
 from comity.services.session.reachability import REACHABILITY, Herald
 from comity.services.session.standing import StandingTunnels
@@ -60,6 +61,7 @@ class SessionService:
         self._herald = herald
         self._guard = guard
         self._audit = audit
+        self._refusals = Refusals("statement.refused", audit, clock, lambda _: True)
         self._own = own
         self._clock = clock
         self._entropy = entropy
@@ -279,7 +281,7 @@ class SessionService:
         except AlreadySeen:
             return True
         except (RemoteProtocolError, IdentityMismatch, UnknownPeer, Denied) as error:
-            self._audit.append("statement.refused", peer=peer, reasons=(error.code, error.message))
+            self._refusals.record(peer, error)
         except ComityError as error:
             log.warning(
                 "statement not handled", extra={"fields": {"peer": peer.fingerprint.short, "why": error}}
