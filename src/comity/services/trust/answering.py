@@ -46,7 +46,8 @@ class Answering:
         return control.PendingResult(tuple(shown))
 
     async def approve(self, request: control.ApproveRequest) -> control.ApproveResult:
-        """Answer yes to the request that was shown, then wait ``wait_seconds`` for the tunnel.
+        """Answer yes to the request that was shown; where the asker is online, wait ``wait_seconds`` for the
+        tunnel.
 
         Raises NothingPending, RequestChanged, IdentityMismatch, InvalidInput.
         """
@@ -63,8 +64,9 @@ class Answering:
         peer = PublicKey.from_hex(rel.peer)
         with self._ledger.db.transaction():
             self._ledger.approve(rel, incoming, allow=allow, reason="", until=incoming.until)
-        await self._delivery.flush(peer)
-        await self._sessions.wait_up(peer, request.wait_seconds)
+        delivered = await self._delivery.flush(peer)
+        if delivered.reached:  # nobody who is away opens a tunnel
+            await self._sessions.wait_up(peer, request.wait_seconds)
         return self._approved(peer)
 
     async def reject(self, request: control.RejectRequest) -> control.RejectResult:
