@@ -34,7 +34,8 @@ class _Flow:
     cut: bool = False
 
     def reset(self) -> None:
-        self.sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        with contextlib.suppress(OSError):  # it is closed already
+            self.sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self.sink.transport.abort()
 
     def finish(self) -> None:

@@ -1,0 +1,176 @@
+"""A rendezvous whose operator is the enemy: real programs throughout, and somebody who edits its database
+while it runs, or cuts what its relay carries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.labs import Lab, eventually
+from tests.region import MIB, Region, agree, awaits, meet, region, under_way
+
+WHY = "IRB #2026-0142"
+
+
+class Operator:
+    """Whoever can write to the rendezvous's database."""
+
+    def __init__(self, here: Region) -> None:
+        self._path = here.rendezvous.state / "rendezvous.db"
+
+    def execute(self, *statements: tuple[str, tuple[Any, ...]]) -> list[Any]:
+        """Run these in one transaction; the rows of the last one."""
+        rows: list[Any] = []
+        with closing(sqlite3.connect(self._path, timeout=10)) as db, db:
+            for statement, values in statements:
+                rows = db.execute(statement, values).fetchall()
+        return rows
+
+    def swap_names(self, one: Lab, two: Lab) -> None:
+        """Give each of two nodes the other's hostname."""
+        rename = "UPDATE nodes SET hostname = ? WHERE hostname = ?"
+        self.execute(
+            (rename, ("between", one.hostname)),
+            (rename, (one.hostname, two.hostname)),
+            (rename, (two.hostname, "between")),
+        )
+
+    def swap_addresses(self, one: Lab, two: Lab) -> None:
+        """Give each of two nodes the other's address. ``one`` and ``two`` bear their own names."""
+        number = "SELECT number FROM nodes WHERE hostname = ?"
+        ((first,),) = self.execute((number, (one.hostname,)))
+        ((second,),) = self.execute((number, (two.hostname,)))
+        renumber = "UPDATE nodes SET number = ? WHERE hostname = ?"
+        self.execute(
+            (renumber, (-1, one.hostname)),
+            (renumber, (first, two.hostname)),
+            (renumber, (second, one.hostname)),
+        )
+
+    def letters(self) -> list[Any]:
+        return self.execute(
+            ("SELECT network, recipient, sender, message_id, posted, reserved, blob FROM letters", ())
+        )
+
+    def post(self, letter: Any) -> None:
+        self.execute(
+            (
+                "INSERT INTO letters (network, recipient, sender, message_id, posted, reserved, blob)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                letter,
+            )
+        )
+
+
+@pytest.fixture
+def here() -> Iterator[Region]:
+    with region(proxied=True) as made:
+        yield made
+
+
+def test_a_substituted_key(here: Region) -> None:
+    """Lab b has told lab a its card. The operator gives lab b's name to mallory."""
+    a, b, mallory = (here.lab(name) for name in ("lab-a-trainer", "lab-b-trainer", "mallory-trainer"))
+    operator = Operator(here)
+    for lab in (b, mallory):
+        lab.down()  # what is posted to them stays where it can be counted
+    operator.swap_names(b, mallory)
+
+    refusal = a.refused("handshake", b.card, WHY)
+    assert refusal.told == ("identity_mismatch", 34)
+    assert b.fingerprint in refusal.message
+    assert mallory.fingerprint in refusal.message
+    assert "by phone" in refusal.hint
+    assert operator.letters() == []
+    trust = a.ask("trust")
+    assert (trust["trusted"], trust["outgoing"]) == ([], [])
+    assert a.ask("audit", "log", "--kind", "handshake.requested")["entries"] == []
+
+    pinned = a.refused("handshake", "lab-b-trainer", WHY, "--fingerprint", b.fingerprint)
+    assert pinned.told == ("identity_mismatch", 34)
+    assert operator.letters() == []
+
+    said = a.read("handshake", "lab-b-trainer", WHY)
+    assert said[1] == "Identity: unconfirmed. The rendezvous says that lab-b-trainer has this fingerprint:"
+    assert said[2].replace(" ", "") == mallory.fingerprint
+    assert len(operator.letters()) == 1
+    assert a.refused("confirm", "lab-b-trainer", b.fingerprint).told == ("identity_mismatch", 34)
+
+    mallory.ask("init", "--hostname", "lab-b-trainer", "--rename")
+    mallory.up()
+    awaits(mallory)
+    mallory.ask("approve", "lab-a-trainer")
+    meet(a, mallory)
+    (trusted,) = a.ask("trust")["trusted"]
+    assert (trusted["identity"], trusted["fingerprint"]) == ("unconfirmed", mallory.fingerprint)
+    assert any("Identity: unconfirmed" in line for line in a.read("trust"))
+    assert b.refused("up").told == ("name_taken", 22)  # the theft does not stay hidden from its owner
+
+
+def test_names_and_addresses_of_approved_peers_stay_theirs(here: Region) -> None:
+    a, b, c = (here.lab(name) for name in ("lab-a-trainer", "lab-b-trainer", "lab-c-trainer"))
+    agree(a, b)
+    agree(a, c)
+    operator = Operator(here)
+    operator.swap_addresses(b, c)
+    operator.swap_names(b, c)
+    (a.folder / "for-b").write_bytes(b"for lab b alone")
+    for peer in ("lab-b-trainer", "1:0001.0000.0020", b.card):
+        a.ask("send-file", peer, "for-b")
+        assert a.ask("ping", peer)["hostname"] == "lab-b-trainer"
+    assert [path.name for path in b.received()] == ["for-b", "for-b.2", "for-b.3"]
+    assert c.received() == []
+    a.down()
+    a.up()
+    meet(a, b)
+    a.ask("send-file", "lab-b-trainer", "for-b")
+    assert c.received() == []
+
+
+def test_an_old_approval_that_comes_again(here: Region) -> None:
+    a, b = here.lab("lab-a-trainer"), here.lab("lab-b-trainer")
+    operator = Operator(here)
+    a.ask("handshake", b.card, WHY)
+    awaits(b)
+    a.down()
+    b.ask("approve", "lab-a-trainer")
+    (approval,) = operator.letters()
+    a.up()
+    meet(a, b)
+    assert len(a.ask("trust")["trusted"]) == 1
+    assert a.ask("revoke", "lab-b-trainer")["notified"]
+    a.down()
+    eventually(lambda: operator.letters() == [], "all mail was taken")
+    operator.post(approval)
+    a.up()
+    eventually(lambda: operator.letters() == [], "the old approval was taken")
+    trust = a.ask("trust")
+    assert (trust["trusted"], [past["status"] for past in trust["ended"]]) == ([], ["revoked"])
+    (a.folder / "x").write_bytes(b"x")
+    assert a.refused("send-file", "lab-b-trainer", "x").told == ("untrusted_peer", 31)
+    assert b.refused("ping", "lab-a-trainer").told == ("untrusted_peer", 31)
+
+
+def test_a_relay_stream_cut_short(here: Region) -> None:
+    """With a reset, and as if all had been said: neither passes for the end of the file."""
+    a, b = here.pair()
+    content = os.urandom(40 * MIB)
+    for reset in (True, False):
+        with under_way(here, a, b, content) as (command, _):
+            here.proxy.cut(reset=reset)
+        refusal = command.refusal()
+        assert (refusal.told, refusal.hint) == (("transfer_failed", 44), "run the same command again")
+        eventually(lambda: b.ask("transfers")["transfers"][0]["state"] == "failed", "lab b has noticed")
+        assert b.received() == []
+        assert (a.sees(b), b.sees(a)) == (True, True)
+    sent = a.ask("send-file", "lab-b-trainer", "model.bin")
+    assert sent["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    (path,) = b.received()
+    assert path.read_bytes() == content
