@@ -11,7 +11,7 @@ import pytest
 
 from comity.sdk import node
 from tests.labs import Lab, eventually
-from tests.region import Region, awaits, meet, region
+from tests.region import Region, awaits, meet, region, under_way
 
 STUDY = "Federated lung cancer detection study, IRB #2026-0142"
 LAB_A, LAB_B = "1:0001.0000.0010", "1:0001.0000.0020"
@@ -162,3 +162,16 @@ def test_the_same_by_card_and_on_a_direct_path(here: Region) -> None:
     assert revoked["notified"]
     eventually(lambda: a.info().sessions == (), "lab-a-trainer has no tunnel")
     assert a.refused("send-file", "lab-b-trainer", str(weights)).told == ("untrusted_peer", 31)
+
+
+def test_a_revocation_stops_what_is_under_way() -> None:
+    """ "Lab B can no longer send or receive any data. The revocation is effective immediately." """
+    with region(proxied=True) as here:
+        a, b = here.pair()
+        with under_way(here, a, b, os.urandom(40_000_000)) as (command, _):
+            assert b.read("untrust", "lab-a-trainer")[1:] == ["Active tunnel torn down", "Peer notified"]
+            refusal = command.refusal()
+        assert refusal.told == ("transfer_failed", 44)
+        assert refusal.message == "the agreement with lab-b-trainer ended while model.bin was sent"
+        assert b.received() == []
+        assert (a.info().sessions, b.info().sessions) == ((), ())
