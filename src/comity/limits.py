@@ -191,7 +191,7 @@ RELAY_READY_TIMEOUT = 10.0  # how long one side waits at the relay for the other
 
 # ── rendezvous client ─────────────────────────────────────────────────────────────────────────────────
 RENDEZVOUS_ANSWER_TIMEOUT = 10.0  # one request's, or the whole registration's
-RENDEZVOUS_PUSHES = 256  # pushed and not handled yet; with the largest mail, 16 MiB
+RENDEZVOUS_PUSHES = 256  # signals and offers not handled yet; of kept mail, MAIL_PER_RECIPIENT wait beside
 AUDIT_CHECKPOINT_ENTRIES = 256  # after so many entries, or so many seconds, the next one signs the log's head
 AUDIT_CHECKPOINT_SECONDS = 60.0
 AUDIT_LOG_PAGE = 10_000  # entries in one answer

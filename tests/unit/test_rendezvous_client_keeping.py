@@ -481,7 +481,7 @@ def test_letters_come_one_at_a_time_and_in_order() -> None:
 
 
 def test_more_letters_than_fit_all_arrive() -> None:
-    count = 3 * limits.RENDEZVOUS_PUSHES
+    count = limits.MAIL_PER_RECIPIENT * 3 // 2
 
     class Generous(MemoryRegistry):
         def mail_for(self, recipient: Member) -> list[Mail]:
@@ -504,9 +504,9 @@ def test_more_letters_than_fit_all_arrive() -> None:
         slow = Slow(0.01)
         slow.client = town.client("anna", slow)
         async with Running(slow.client, slow):
-            await slow.until(lambda diary: len({mail.message_id for mail in diary.letters}) == count, 600)
+            await slow.until(lambda diary: len({mail.message_id for mail in diary.letters}) == count, 3600)
             assert len(slow.letters) == count
-            assert len(slow.losses) >= 2
+            assert len(slow.losses) == 1
 
     play(scene, registry=Generous)
 
