@@ -10,8 +10,8 @@ from comity.clock import ManualClock
 from comity.errors import RateLimited
 from comity.identity.envelope import Envelope
 from comity.protocol.registry import Mail
-from comity.protocol.statements import HandshakeRequest
-from comity.services.trust.service import TooManyPending
+from comity.protocol.statements import HandshakeRequest, Reachability
+from comity.services.trust.service import OutOfOrder, TooManyPending
 from tests.trust.office import Office
 from tests.trust.site import Site, agree
 
@@ -310,3 +310,40 @@ async def test_a_signal_of_a_stranger_is_not_even_opened(office: Office, lab_a: 
     await lab_a.read_mail()
     assert await lab_a.pending() == ()
     assert lab_a.refusals() == []
+
+
+# ── two ways to one peer ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_session_does_not_overtake_the_mailbox(lab_a: Site, lab_b: Site) -> None:
+    """An approval waits in the mailbox while the session carries the next statement: both must count."""
+    await agree(lab_b, lab_a)
+    await lab_b.ask(lab_a.card(), "a renewal")
+    await lab_a.read_mail()
+    await lab_a.pending()
+    await lab_a.approve("lab-b")
+    told: list[Envelope] = []
+    lab_a.sessions.wire = told.append
+    lab_a.notary.pair(Reachability, lab_b.key, 60, candidates=(), answer=False)  # numbered apart
+    await lab_a.ask(lab_b.card(), "something more")
+    with pytest.raises(OutOfOrder, match="number 3 came before number 2"):
+        await lab_b.trust.receive(lab_a.key, told[0])
+    await lab_b.read_mail()
+    await lab_b.trust.receive(lab_a.key, told[0])
+    here, there = lab_a.agreement_with(lab_b), lab_b.agreement_with(lab_a)
+    assert here is not None
+    assert there is not None
+    assert here.agreement.digest == there.agreement.digest
+    assert [request.justification for request in await lab_b.pending()] == ["something more"]
+
+
+async def test_a_revocation_waits_for_nothing(lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_b, lab_a)
+    await lab_a.ask(lab_b.card(), "withheld by the rendezvous")
+    told: list[Envelope] = []
+    lab_a.sessions.wire = told.append
+    await lab_a.revoke("lab-b")
+    await lab_b.trust.receive(lab_a.key, told[0])
+    assert not lab_b.trust.approved(lab_a.key)
+    await lab_b.read_mail()
+    assert await lab_b.pending() == ()

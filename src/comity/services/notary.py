@@ -89,7 +89,7 @@ class Notary:
         return kind(
             **self._frame(lifetime),
             subject=peer.hex,
-            sequence=self._store.next_sequence(peer),
+            sequence=self._store.next_sequence(peer, signal=kind is Reachability),
             **fields,
         )
 

@@ -30,6 +30,7 @@ CREATE TABLE agreement (
 CREATE TABLE pair_sequence (
     realm TEXT NOT NULL, peer TEXT NOT NULL,
     sent INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0, seen_digest TEXT NOT NULL DEFAULT '',
+    signals INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (realm, peer)
 );
 CREATE TABLE outbox (
@@ -140,15 +141,17 @@ class TrustStore:
 
     # ── sequences (SECURITY.md rule 2) ────────────────────────────────────────────────────────────────
 
-    def next_sequence(self, peer: PublicKey) -> int:
-        """Take the next number for a statement to ``peer``."""
+    def next_sequence(self, peer: PublicKey, *, signal: bool = False) -> int:
+        """Take the next number for a statement to ``peer``; signals, which nobody keeps, have their own."""
+        column = "signals" if signal else "sent"
         self._db.execute(
-            "INSERT INTO pair_sequence (realm, peer, sent) VALUES (?, ?, 1)"
-            " ON CONFLICT (realm, peer) DO UPDATE SET sent = sent + 1",
+            f"INSERT INTO pair_sequence (realm, peer, {column}) VALUES (?, ?, 1)"  # noqa: S608  constants above
+            f" ON CONFLICT (realm, peer) DO UPDATE SET {column} = {column} + 1",
             (self._realm, peer.hex),
         )
         row = self._db.execute(
-            "SELECT sent FROM pair_sequence WHERE realm = ? AND peer = ?", (self._realm, peer.hex)
+            f"SELECT {column} FROM pair_sequence WHERE realm = ? AND peer = ?",  # noqa: S608  constants above
+            (self._realm, peer.hex),
         ).fetchone()
         return int(row[0])
 

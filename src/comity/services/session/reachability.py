@@ -1,9 +1,9 @@
 """Where peers can be dialled: telling them our candidates, and learning theirs (SECURITY.md rule 9).
 
 Every Reachability statement is signed and fresh, comes from an approved peer, and is filtered before the
-network hears of it. Their numbers are checked apart from those of the statements about trust: reachability
-may travel by session while an older approval is still on its way by mail, and must not make that one look
-replayed.
+network hears of it. Their numbers are counted and checked apart from those of the statements about trust:
+reachability may travel by session while an older approval is still on its way by mail, must not make that one
+look replayed, and may be lost without a gap.
 """
 
 from __future__ import annotations

@@ -38,6 +38,13 @@ class TooManyPending(ComityError):
     exit_status = 65
 
 
+class OutOfOrder(ComityError):
+    """A statement that came before an earlier one of the same peer: it is not taken yet."""
+
+    code = "out_of_order"
+    exit_status = 65
+
+
 class TrustService:
     """See the module. Operations take and return control types; each desk's docstrings list their errors."""
 
@@ -62,7 +69,7 @@ class TrustService:
             self._dealt_with, limits.FIRST_CONTACTS_BURST, limits.FIRST_CONTACTS_PER_SECOND, ledger.clock
         )
         for kind in KINDS:
-            courier.on(kind, self.receive)
+            courier.on(kind, self.read_mail)
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -124,10 +131,21 @@ class TrustService:
     # ── what peers say ────────────────────────────────────────────────────────────────────────────────
 
     async def receive(self, sender: PublicKey, envelope: Envelope) -> None:
-        """A statement from a peer, by mail or over its session; RemoteProtocolError where it is refused."""
-        kind = _BY_TYPE.get(envelope.payload_type)
-        if kind is None:
-            raise machine.TrustRefused("a statement of that type has no place here")
+        """A statement that came over a session; RemoteProtocolError where it is refused.
+
+        OutOfOrder where an earlier one is still in the mailbox: not taken, this one will come there after it.
+        A revocation does not wait, as it voids whatever its signer said before.
+        """
+        kind = _kind_of(envelope)
+        statement = self._ledger.notary.check(envelope, kind, sender)
+        next_one = self._ledger.store.seen(sender)[0] + 1
+        if kind is not Revocation and statement.sequence > next_one:
+            raise OutOfOrder(f"{kind.TYPE} number {statement.sequence} came before number {next_one}")
+        await self.read_mail(sender, envelope)
+
+    async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
+        """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
+        kind = _kind_of(envelope)
         self._ledger.notary.check(envelope, kind, sender)
         if kind is HandshakeRequest:
             rel = await self._asker(sender)
@@ -145,13 +163,15 @@ class TrustService:
                 self._ledger.audit.append(
                     f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
                 )
-                self._ledger.advance(rel, _arrived(statement, envelope, rel, self._ledger.claims.hostname))
+                event = _arrived(statement, envelope, rel, self._ledger.claims.hostname)
+                agreement = self._ledger.advance(rel, event).agreement
         except (machine.TrustRefused, IdentityMismatch):
             if rel.dealt_with:
                 # It is of no effect for good, and so is what was signed before it and comes later.
                 self._ledger.notary.read(envelope, kind, sender)
             raise
-        await self._delivery.flush(sender)
+        if agreement is not None and agreement.requester == "them" and agreement != rel.agreement:
+            await self._delivery.flush(sender)  # both had asked: the approval is owed
 
     async def _asker(self, sender: PublicKey) -> Relationship:
         """The relationship with a key that asks for an agreement, named as the registry names it.
@@ -187,6 +207,13 @@ class TrustService:
 
 KINDS: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection, Revocation)
 _BY_TYPE = {payload_type(kind): kind for kind in KINDS}
+
+
+def _kind_of(envelope: Envelope) -> type[PairStatement]:
+    kind = _BY_TYPE.get(envelope.payload_type)
+    if kind is None:
+        raise machine.TrustRefused("a statement of that type has no place here")
+    return kind
 
 
 def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, own: str) -> events.Event:
