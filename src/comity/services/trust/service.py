@@ -42,7 +42,7 @@ class OutOfOrder(ComityError):
     """A statement that came before an earlier one of the same peer: it is not taken yet."""
 
     code = "out_of_order"
-    exit_status = 65
+    exit_status = 66
 
 
 class TrustService:
