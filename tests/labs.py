@@ -194,9 +194,6 @@ class Lab:
         """Whether a session with that peer stands."""
         return any(session.fingerprint == peer.fingerprint for session in self.info().sessions)
 
-    def registered(self) -> bool:
-        return node.status(self.client).rendezvous_state == "registered"
-
     def received(self) -> list[Path]:
         """Every file that is visible as received, and every part that is not."""
         folders = (self.home / "received", self.home / "incoming")

@@ -165,7 +165,7 @@ def test_the_same_by_card_and_on_a_direct_path(here: Region) -> None:
 
 
 def test_a_revocation_stops_what_is_under_way() -> None:
-    """ "Lab B can no longer send or receive any data. The revocation is effective immediately." """
+    """The seed: lab b can no longer send or receive any data, the revocation is effective immediately."""
     with region(proxied=True) as here:
         a, b = here.pair()
         with under_way(here, a, b, os.urandom(40_000_000)) as (command, _):
