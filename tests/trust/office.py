@@ -5,6 +5,7 @@ It keeps every byte that it was handed, so that a test can search them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ class OfficeClient:
         self.fingerprint = office.fingerprint
         self.reserved: list[PublicKey] = []
         self.asked: list[str] = []
+        self.hold: asyncio.Event | None = None  # until it is set, what is posted is not answered
         self._failures: dict[str, list[Exception]] = {"resolve": [], "acknowledge": []}
 
     def fail_next_resolve(self, error: Exception) -> None:
@@ -84,6 +86,8 @@ class OfficeClient:
 
     async def post(self, recipient: PublicKey, message_id: bytes, blob: bytes, *, keep: bool) -> bool:
         self._check()
+        if self.hold is not None:
+            await self.hold.wait()
         self.office.seen.append(blob)
         mail = Mail(
             sender=self.own.hex,

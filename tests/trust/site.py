@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -37,6 +38,7 @@ class NotedSessions:
         self.trusted: list[PublicKey] = []
         self.ended: list[PublicKey] = []
         self.wire: Callable[[Envelope], None] | None = None
+        self.hold: asyncio.Event | None = None  # until it is set, nobody acknowledges what is told
 
     def peer_trusted(self, peer: PublicKey) -> None:
         self.trusted.append(peer)
@@ -52,6 +54,8 @@ class NotedSessions:
         return None
 
     async def tell(self, peer: PublicKey, envelope: Envelope) -> bool:
+        if self.hold is not None:
+            await self.hold.wait()
         if self.wire is None:
             return False
         self.wire(envelope)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+
 import msgspec
 import pytest
 
@@ -347,3 +350,52 @@ async def test_a_revocation_waits_for_nothing(lab_a: Site, lab_b: Site) -> None:
     assert not lab_b.trust.approved(lab_a.key)
     await lab_b.read_mail()
     assert await lab_b.pending() == ()
+
+
+# ── between two awaits ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_rendezvous_that_hangs_delays_no_revocation_over_a_session(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    await agree(lab_a, lab_b)
+    other = Site(office, "other", 0x50)
+    lab_a.client.hold = asyncio.Event()
+    asking = asyncio.create_task(lab_a.ask(other.card()))
+    await asyncio.sleep(0.01)
+    told: list[Envelope] = []
+    lab_a.sessions.wire = told.append
+    assert (await lab_a.revoke("lab-b")).notified
+    assert len(told) == 1
+    lab_a.client.hold.set()
+    await asking
+
+
+async def test_an_agreement_made_while_a_revocation_is_told_keeps_its_session(
+    lab_a: Site, lab_b: Site
+) -> None:
+    await agree(lab_a, lab_b)
+    lab_a.sessions.hold = asyncio.Event()
+    revoking = asyncio.create_task(lab_a.revoke("lab-b"))
+    await asyncio.sleep(0.01)
+    await lab_b.ask(lab_a.card(), "a new start")
+    await lab_a.read_mail()
+    await lab_a.pending()
+    approving = asyncio.create_task(lab_a.approve("lab-b"))
+    await asyncio.sleep(0.01)
+    lab_a.sessions.hold.set()
+    await revoking
+    await approving
+    assert lab_a.trust.approved(lab_b.key)
+    assert lab_a.sessions.ended == []
+
+
+async def test_a_revocation_whose_delivery_fails_tears_down_all_the_same(lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_a, lab_b)
+    lab_a.sessions.wire = lambda _: None
+    lab_a.db.execute(
+        "CREATE TEMP TRIGGER broken BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        await lab_a.revoke("lab-b")
+    assert lab_a.sessions.ended == [lab_b.key]

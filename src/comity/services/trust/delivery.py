@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from comity import control, limits
-from comity.errors import ComityError, RendezvousUnreachable
+from comity.errors import ComityError, RendezvousUnreachable, TimedOut
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.services.courier import Courier
@@ -57,33 +57,37 @@ class Delivery:
         self._store = store
         self._courier = courier
         self._sessions = sessions
-        self._busy = asyncio.Lock()
+        self._busy: dict[PublicKey, asyncio.Lock] = {}
 
     async def flush(self, only: PublicKey | None = None) -> Flushed:
         """Try all that is owed, or what is owed to one peer."""
         problem: ComityError | None = None
         online: list[bool] = []
-        async with self._busy:
-            stuck: set[PublicKey] = set()
+        peers = dict.fromkeys(item.peer for item in self._store.outbox()) if only is None else [only]
+        for peer in peers:
+            failure = await self._empty(peer, online)
+            problem = problem or failure
+            if isinstance(failure, RendezvousUnreachable | TimedOut):
+                break
+        return Flushed(problem, problem is None and bool(online) and all(online))
+
+    async def _empty(self, peer: PublicKey, online: list[bool]) -> ComityError | None:
+        """Hand over what is owed to one peer, in order; why not, where it stops."""
+        # A lock for each, so that no peer's slowness is another's.
+        async with self._busy.setdefault(peer, asyncio.Lock()):
             for item in self._store.outbox():
-                if item.peer in stuck or (only is not None and item.peer != only):
+                if item.peer != peer:
                     continue
                 try:
                     async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
                         envelope = Envelope.from_json(item.envelope)
-                        online.append(await self._hand_over(item.peer, item.message_id, envelope))
+                        online.append(await self._hand_over(peer, item.message_id, envelope))
                 except TimeoutError:
-                    failure: ComityError = RendezvousUnreachable("the rendezvous did not answer in time")
+                    return RendezvousUnreachable("the rendezvous did not answer in time")
                 except ComityError as error:
-                    failure = error
-                else:
-                    self._store.delivered(item)
-                    continue
-                stuck.add(item.peer)
-                problem = problem or failure
-                if isinstance(failure, RendezvousUnreachable) and only is None:
-                    break
-        return Flushed(problem, problem is None and bool(online) and all(online))
+                    return error
+                self._store.delivered(item)
+        return None
 
     async def _hand_over(self, peer: PublicKey, message_id: bytes, envelope: Envelope) -> bool:
         """Whether the peer was there to take it."""

@@ -45,13 +45,15 @@ class Ending:
             )
             envelope = self._ledger.owe(peer, statement)
             self._ledger.advance(rel, events.RevocationIssued(statement, envelope.to_json().decode()))
-        closed = self._sessions.cut(peer)
+        closed, notified = self._sessions.cut(peer), False
         try:
             async with asyncio.timeout(request.wait_seconds):
                 notified = (await self._delivery.flush(peer)).reached
         except TimeoutError:
-            notified = False
-        closed += self._sessions.peer_ended(peer)
+            pass
+        finally:
+            if self._peers.known(peer) is None:  # nobody has approved a new agreement meanwhile
+                closed += self._sessions.peer_ended(peer)
         fingerprint = views.fingerprint(rel)
         return control.RevokeResult(
             "revoked", rel.hostname, rel.address, fingerprint, agreement, closed, notified
