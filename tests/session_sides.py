@@ -39,6 +39,7 @@ class Decree:
         self.now = now
         self.received: list[tuple[PublicKey, Envelope]] = []
         self.on_receipt: list[PublicKey] = []
+        self.hold: asyncio.Event | None = None  # until it is set, nothing that came is done with
         self.sessions: SessionService | None = None
 
     def trust(self, peer: PublicKey, seconds: int = 365 * 24 * 3600) -> None:
@@ -80,6 +81,8 @@ class Decree:
     async def receive(self, sender: PublicKey, envelope: Envelope) -> None:
         """Keep it; from a peer in ``on_receipt``, take it for the end of the agreement."""
         self.received.append((sender, envelope))
+        if self.hold is not None:
+            await self.hold.wait()
         if envelope.payload_type.endswith("forged.v1+json"):
             raise RemoteProtocolError("forged")
         if sender in self.on_receipt and self.sessions is not None:

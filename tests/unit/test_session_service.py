@@ -310,3 +310,45 @@ def test_a_partner_cannot_fill_the_log_with_statements_that_are_refused() -> Non
         await down(sides)
 
     run_simulation(scenario, 1)
+
+
+def test_a_revoked_peer_cannot_keep_its_session_by_a_statement_that_takes_long() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        town = Town(simulation)
+        one, other = sides = pair(town)
+        await up(sides)
+        await until(lambda: agreed(one, other))
+        one.decree.hold = asyncio.Event()
+        telling = asyncio.create_task(other.sessions.tell(one.key, envelope(other)))
+        await asyncio.sleep(0.5)
+        tunnel = one.sessions.tunnel(other.key)
+        assert tunnel is not None
+        del one.decree.until[other.key]
+        assert one.sessions.peer_ended(other.key) >= 1
+        async with asyncio.timeout(0.1):
+            await tunnel.gone.wait()
+        assert not await telling
+        await down(sides)
+
+    run_simulation(scenario, 1)
+
+
+def test_a_peer_that_is_trusted_again_while_its_end_is_told_is_kept_again() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        town = Town(simulation)
+        one, other = sides = Side(town, "lab-a", listen=False), Side(town, "lab-b")
+        one.knows(other)
+        other.knows(one)  # and cannot dial it
+        await up(sides)
+        await until(lambda: agreed(one, other))
+        del one.decree.until[other.key]
+        one.sessions.peer_trusted(other.key)  # its keeper looks, and leaves the end to whoever decided it
+        await asyncio.sleep(1)
+        one.decree.trust(other.key)
+        one.sessions.peer_trusted(other.key)
+        town.world.cut("lab-a", "lab-b")
+        await until(lambda: one.session(other) is None)
+        await until(lambda: agreed(one, other))
+        await down(sides)
+
+    run_simulation(scenario, 1)

@@ -106,7 +106,7 @@ class SessionService:
         if self._tasks is None:  # not started: run() asks who is trusted
             return
         keeper = self._keepers.get(peer)
-        if keeper is None:
+        if keeper is None or self._keeping[peer].done():  # done: it saw an end that was not acted upon yet
             keeper = self._keepers[peer] = Keeper(peer, self, self._clock, self._entropy)
             self._keeping[peer] = self._tasks.create_task(keeper.run())
         keeper.news()
@@ -124,9 +124,10 @@ class SessionService:
         tunnel = self._tunnels.remove(peer)
         if tunnel is not None and tunnel.close_when_handled(ENDED):
             return self._network.drop(peer, spare=SESSION_PORT) + 1
+        closed = self._network.drop(peer)
         if tunnel is not None:
             tunnel.abort(ENDED)
-        return self._network.drop(peer)
+        return closed
 
     def cut(self, peer: PublicKey) -> int:
         """End every link with this peer but the session's at once; how many there were."""

@@ -35,7 +35,7 @@ class Tunnel:
         self.ending = ""
         #: Set once nothing of it is left.
         self.gone = asyncio.Event()
-        self._delivering = False
+        self._delivering: asyncio.Task[Any] | None = None  # the task that handles a statement
         self._close_after = ""
         self._clock = clock
         self._machine = Session()
@@ -77,10 +77,14 @@ class Tunnel:
         self._take(machine.CloseRequested(reason))
 
     def close_when_handled(self, reason: str) -> bool:
-        """``close`` once the statement that is being handled is acknowledged; False where none is."""
-        if self._delivering:
+        """Called by what handles a statement of this session: ``close`` once that is acknowledged.
+
+        False for any other caller: a peer cannot put off its end by what takes long to handle.
+        """
+        delivering = self._delivering is not None and self._delivering is asyncio.current_task()
+        if delivering:
             self._close_after = reason
-        return self._delivering
+        return delivering
 
     def abort(self, reason: str) -> None:
         """End at once, without a word to the peer."""
@@ -150,13 +154,13 @@ class Tunnel:
     async def _handle(self, deliver: Deliverer) -> None:
         while True:
             statement = await self._incoming.get()
-            self._delivering = True
+            self._delivering = asyncio.current_task()
             try:
                 async with asyncio.timeout(limits.DELIVER_SECONDS):
                     taken = await deliver(statement.envelope)
             except TimeoutError:
                 taken = False
-            self._delivering = False
+            self._delivering = None
             if taken:
                 self._take(machine.StatementHandled(statement.id))
             if self._close_after:
