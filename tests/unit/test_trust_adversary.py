@@ -90,6 +90,28 @@ async def test_a_request_under_a_charter_that_nobody_can_be_shown_is_refused(
     assert "charter" in lab_b.refusals()[-1][1]
 
 
+# ── trust that nobody gave ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_we_asked_before_they_revoked_is_no_consent_to_what_they_ask_later(office: Office) -> None:
+    one, two = Site(office, "lab-a", 0x10), Site(office, "lab-b", 0x20)
+    larger, smaller = (one, two) if one.key.hex > two.key.hex else (two, one)
+    await agree(larger, smaller)
+    await larger.ask(smaller.card(), "a renewal")
+    await smaller.read_mail()
+    await smaller.revoke(larger.hostname)
+    await larger.read_mail()
+    for lab in (larger, smaller):
+        lab.clock.advance(limits.DAY)
+    await smaller.ask(larger.card(), "something else")
+    await larger.read_mail()
+    assert not larger.trust.approved(smaller.key), "no person here has seen that request"
+    assert [request.justification for request in await larger.pending()] == ["something else"]
+    await larger.approve(smaller.hostname)
+    await smaller.read_mail()
+    assert smaller.trust.approved(larger.key)
+
+
 # ── a crowd of strangers at the desk ──────────────────────────────────────────────────────────────────
 
 

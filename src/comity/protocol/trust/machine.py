@@ -120,11 +120,19 @@ def _request_arrived(rel: Relationship, own: str, event: RequestArrived, now: fl
 
 def _mutual(rel: Relationship, own: str, now: float) -> tuple[Effect, ...]:
     ours, theirs = rel.open_outgoing, rel.incoming
-    if ours is None or theirs is None or own < rel.peer:
+    if ours is None or theirs is None or own < rel.peer or _overtaken(rel, ours):
         return ()
     if ours.charter != theirs.charter or min(ours.expires, theirs.expires) <= now:
         return ()
     return (ApproveMutual(request=theirs, reason=ours.justification, until=min(ours.until, theirs.until)),)
+
+
+def _overtaken(rel: Relationship, ours: Outgoing) -> bool:
+    """Whether they revoked after we had asked: an approval may still answer it, but it consents to nothing
+    new.
+    """
+    ending = rel.agreement.ending if rel.agreement else None
+    return ending is not None and ending.by == "them" and ending.at >= ours.at
 
 
 # ── approvals ─────────────────────────────────────────────────────────────────────────────────────────
