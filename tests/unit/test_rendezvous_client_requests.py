@@ -343,6 +343,7 @@ def test_an_answer_to_no_question_ends_the_connection() -> None:
     async def scene(couple: Couple) -> None:
         with pytest.raises(RendezvousUnreachable):
             await couple.anna.find()
+        await couple.anna_hears.until(lambda diary: bool(diary.losses))
         assert isinstance(couple.anna_hears.losses[0], RemoteProtocolError)
 
     play(scene, Babbling)
