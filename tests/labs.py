@@ -24,7 +24,7 @@ from comity.sdk.client import Client
 
 COMITY = (sys.executable, "-m", "comity")
 PATIENCE = 15.0
-_COMMAND_SECONDS = 50.0
+_COMMAND_SECONDS = 100.0
 _LOOK_EVERY = 0.02
 
 
