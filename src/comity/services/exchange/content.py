@@ -1,9 +1,9 @@
 """The file that is sent: read through the descriptor that was handed over, hashed ahead of the network.
 
 A file whose size or times change while it is hashed is noticed, and then nothing of it arrives; what is
-written to it later, while it is sent, arrives as it was hashed or not at all. (A changed link count explains a
-changed ctime: removing or replacing a file doesn't change what the descriptor reads.) The path is never known
-here (SECURITY.md rule 15). The caller keeps the descriptor, and closes it.
+written to it later, while it is sent, arrives as it was hashed or not at all. (A changed link count explains
+a changed ctime: removing or replacing a file doesn't change what the descriptor reads.) The path is never
+known here (SECURITY.md rule 15). The caller keeps the descriptor, and closes it.
 """
 
 from __future__ import annotations
