@@ -142,6 +142,41 @@ async def test_admitted_links_do_not_count_as_unknown_but_have_a_bound_too() -> 
         await until(lambda: len(acceptor.network._links) == 0)
 
 
+async def test_idle_callers_give_way_to_the_next_one() -> None:
+    """Anybody can open connections and say nothing: for twenty seconds they shut everybody else out."""
+    bounds = replace(QUICK, inbound_unapproved=3, inbound_grace=0.2)
+    async with node(bounds=bounds) as acceptor:
+        waiting = [socket.create_connection(("127.0.0.1", acceptor.port)) for _ in range(3)]
+        try:
+            await asyncio.sleep(0.4)
+            channel = await approved(acceptor)
+            await channel.write_frame(Kind.HELLO, hello())
+            assert (await channel.read_frame(1000))[0] is Kind.WELCOME
+            assert acceptor.gate.codes == ["displaced"]
+            waiting[0].settimeout(5)
+            assert await asyncio.to_thread(waiting[0].recv, 1) == b""
+            channel.abort()
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+async def test_no_peer_takes_all_places() -> None:
+    async with pair(bounds=replace(QUICK, inbound_per_peer=2)) as (dialler, acceptor):
+        streams = [await dialler.network.dial(acceptor.key, 7) for _ in range(2)]
+        with pytest.raises(PeerRefused, match="as many links as one peer may have"):
+            await dialler.network.dial(acceptor.key, 7)
+        channel = await approved(acceptor)
+        await channel.write_frame(Kind.HELLO, hello())
+        assert (await channel.read_frame(1000))[0] is Kind.WELCOME
+        channel.abort()
+        for stream in streams:
+            stream.abort()
+        await until(lambda: len(acceptor.network._links) == 0)
+        await ping(stream := await dialler.network.dial(acceptor.key, 7))
+        stream.abort()
+
+
 async def test_stop_closes_callers_that_were_only_just_accepted() -> None:
     async with node() as acceptor:
         with socket.create_connection(("127.0.0.1", acceptor.port)) as sock:

@@ -52,7 +52,7 @@ async def related(bounds: Bounds = QUICK) -> AsyncIterator[tuple[Node, Node, Fak
     async with (
         relay(identity.public) as rendezvous,
         node(listen=None, rendezvous=rendezvous, identity=identity, bounds=bounds) as dialler,
-        node(rendezvous=rendezvous) as acceptor,
+        node(rendezvous=rendezvous, bounds=bounds) as acceptor,
     ):
         introduce(dialler, acceptor)
         rendezvous.offer_to(acceptor.network.relay_offered)
@@ -88,6 +88,30 @@ async def test_direct_wins_within_its_head_start() -> None:
         async with await dialler.network.dial(acceptor.key, 7) as stream:
             assert stream.info.path == "direct"
         assert rendezvous.asked == 0
+
+
+async def test_idle_callers_at_the_front_door_keep_nobody_from_the_relay() -> None:
+    async with related(replace(QUICK, inbound_unapproved=2)) as (dialler, acceptor, _):
+        waiting = [socket.create_connection(("127.0.0.1", acceptor.port)) for _ in range(2)]
+        try:
+            await until(lambda: len(acceptor.network._acceptor) == 2)
+            async with await dialler.network.dial(acceptor.key, 7) as stream:
+                await ping(stream)
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+async def test_a_peer_that_offers_and_does_not_come_keeps_no_other_from_the_relay() -> None:
+    async with related(replace(QUICK, inbound_unapproved=8)) as (dialler, acceptor, _):
+        absent = Identity.generate().public
+        acceptor.gate.keys.add(absent)
+        for number in range(8):
+            offer = RelayOffer(peer=absent.hex, call="00" * 16, ticket=f"{number:064x}")
+            await acceptor.network.relay_offered(offer)
+        assert acceptor.gate.codes == ["too_many_links"] * 6
+        async with await dialler.network.dial(acceptor.key, 7) as stream:
+            await ping(stream)
 
 
 async def test_relay_joins_at_once_when_every_address_has_failed() -> None:

@@ -4,6 +4,10 @@ Every way of turning a caller away that isn't approved looks the same on the wir
 the gate is told the distinct cause (SECURITY.md rule 10). How many callers are served at once, and how many
 of whom nothing is known yet, is bounded. It listens on nothing: sockets come from ``listener`` and from
 relay offers.
+
+Anybody can open connections and say nothing. So of those of whom nothing is known the oldest gives way to a
+newcomer, and an approved peer that was followed to the relay is not counted among them. Of the approved ones
+none has more than its share.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from comity import limits
 from comity.errors import (
@@ -50,6 +56,14 @@ class _TurnedAway(Exception):
         self.refused = refused
 
 
+@dataclass
+class _Caller:
+    """One of whom nothing is known yet. ``task`` serves it, once it has begun."""
+
+    since: float
+    task: asyncio.Task[None] | None = None
+
+
 class Acceptor:
     """``handlers`` by virtual port; it may grow while links are served."""
 
@@ -69,36 +83,61 @@ class Acceptor:
         self._links = links
         self._bounds = bounds
         self._serving: set[socket.socket] = set()
-        self._unadmitted: set[socket.socket] = set()  # of which nothing is known yet
+        self._unadmitted: dict[socket.socket, _Caller] = {}  # of which nothing is known yet, oldest first
+        self._peers: Counter[PublicKey] = Counter()
+
+    def __len__(self) -> int:
+        """How many callers are being served."""
+        return len(self._serving)
 
     @property
     def full(self) -> bool:
-        """Whether the next caller would be turned away without a word."""
-        return (
-            len(self._serving) >= self._bounds.inbound_links
-            or len(self._unadmitted) >= self._bounds.inbound_unapproved
-        )
+        """Whether the next caller would be turned away without a word, whoever it is."""
+        return len(self._serving) >= self._bounds.inbound_links
 
-    def take(self, sock: socket.socket) -> bool:
-        """Own a caller's socket from now on; False, and it is closed, where too many are being served."""
-        if self.full:
+    def take(self, sock: socket.socket, expected: PublicKey | None = None) -> bool:
+        """Own a caller's socket from now on; False, and it is closed, where too many are being served.
+
+        ``expected`` is the approved peer that was followed to the relay.
+        """
+        if self.full or (expected is None and not self._room()):
             remote = remote_of(sock)
             sock.close()
             self._gate.refused(None, remote, "too_many_links", "too many callers are being served")
             return False
         self._serving.add(sock)
-        self._unadmitted.add(sock)
+        if expected is None:
+            self._unadmitted[sock] = _Caller(asyncio.get_running_loop().time())
         return True
+
+    def _room(self) -> bool:
+        """Whether one more of whom nothing is known can be served, if need be in the place of the oldest."""
+        if len(self._unadmitted) < self._bounds.inbound_unapproved:
+            return True
+        sock, oldest = next(iter(self._unadmitted.items()))
+        waited = asyncio.get_running_loop().time() - oldest.since
+        if oldest.task is None or waited < self._bounds.inbound_grace:
+            return False
+        remote = remote_of(sock)
+        self._forget(sock)
+        oldest.task.cancel()
+        self._gate.refused(None, remote, "displaced", "it said nothing, and others wait")
+        return True
+
+    def _forget(self, sock: socket.socket) -> None:
+        self._serving.discard(sock)
+        self._unadmitted.pop(sock, None)
 
     async def serve(self, sock: socket.socket, path: PathName, expected: PublicKey | None = None) -> None:
         """Serve a socket that was taken until its link ends. Only ``expected``, where it is given."""
         try:
+            if sock in self._unadmitted:
+                self._unadmitted[sock].task = asyncio.current_task()
             channel = await self._answer(sock, remote_of(sock), expected)
             if channel is not None:
                 await self._attend(Link(channel, path), sock)
         finally:
-            self._serving.discard(sock)
-            self._unadmitted.discard(sock)
+            self._forget(sock)
 
     def close(self) -> None:
         """Close what was taken and not served any more; the links have been ended."""
@@ -120,10 +159,13 @@ class Acceptor:
 
     async def _attend(self, link: Link, sock: socket.socket) -> None:
         self._links.add(link)
-        patience = self._bounds.hello
+        self._peers[link.peer] += 1
+        patience, first = self._bounds.hello, True
         try:
-            while await self._converse(link, sock, patience):
-                patience = self._bounds.link_idle
+            if self._peers[link.peer] > self._bounds.inbound_per_peer:
+                raise _turned_away("too_many_links", "there are as many links as one peer may have")
+            while await self._converse(link, sock, patience, first=first):
+                patience, first = self._bounds.link_idle, False
                 if link.channel.worn:
                     break
         except LinkLost:
@@ -131,12 +173,14 @@ class Acceptor:
         except _TurnedAway as turned:
             await self._turn_away(link, turned.refused)
         finally:
+            self._peers[link.peer] -= 1
+            if not self._peers[link.peer]:
+                del self._peers[link.peer]
             self._links.discard(link)
             link.channel.dismiss()
 
-    async def _converse(self, link: Link, sock: socket.socket, patience: float) -> bool:
+    async def _converse(self, link: Link, sock: socket.socket, patience: float, *, first: bool) -> bool:
         """One hello and its stream; whether the link can carry another."""
-        first = sock in self._unadmitted
         try:
             async with asyncio.timeout(patience):
                 kind, body = await link.channel.read_frame(limits.HELLO_BYTES)
@@ -147,7 +191,7 @@ class Acceptor:
         except RemoteProtocolError as error:
             raise _turned_away("malformed_hello", error.message) from error
         hello, version, handler = self._judge(link.peer, kind, body)
-        self._unadmitted.discard(sock)
+        self._unadmitted.pop(sock, None)
         link.port = hello.port
         welcome = Welcome(version=version, instance=self._instance)
         await link.channel.write_frame(Kind.WELCOME, encode_message(welcome))

@@ -13,7 +13,7 @@ from comity import limits
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds, except for the last four, which count links and TLS records."""
+    """Seconds, except for the last five, which count links and TLS records."""
 
     connect: float = limits.CONNECT_TIMEOUT  # a TCP connection
     handshake: float = limits.HANDSHAKE_TIMEOUT  # the whole TLS handshake
@@ -23,7 +23,11 @@ class Bounds:
     close: float = limits.CLOSE_TIMEOUT  # the peer's own close, after ours
     relay_ready: float = limits.RELAY_READY_TIMEOUT  # the other side's arrival at the relay
     relay_head_start: float = limits.RELAY_HEAD_START
+    inbound_grace: float = (
+        limits.INBOUND_GRACE
+    )  # a caller of whom nothing is known, before it may be displaced
     inbound_links: int = limits.INBOUND_LINKS
+    inbound_per_peer: int = limits.INBOUND_LINKS_PER_PEER
     inbound_unapproved: int = limits.INBOUND_UNAPPROVED
     pooled_links: int = limits.POOLED_LINKS_PER_PEER
     tls_records: int = limits.TLS_RECORDS

@@ -67,7 +67,7 @@ class PeerNetwork:
         self._listener: Listener | None = None
         self._running: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._following: set[bytes] = set()  # tickets
+        self._following: dict[bytes, PublicKey] = {}  # by ticket
 
     async def start(self) -> None:
         """Listen, where asked to, and accept. InvalidInput where the address can't be listened on."""
@@ -124,13 +124,18 @@ class PeerNetwork:
             return
         if not self._gate.approved(peer):
             self._gate.refused(peer, authority, "relay_not_approved", "this key is not approved here")
-        elif self._acceptor.full or len(self._following) >= self._bounds.inbound_unapproved:
+        elif self._acceptor.full or not self._may_follow(peer):
             self._gate.refused(peer, authority, "too_many_links", "too many callers are being served")
         else:
             ticket = bytes.fromhex(offer.ticket)
-            self._following.add(ticket)
+            self._following[ticket] = peer
             following = self._group.create_task(_contained(self._follow, authority, peer, ticket))
-            following.add_done_callback(lambda _: self._following.discard(ticket))
+            following.add_done_callback(lambda _: self._following.pop(ticket, None))
+
+    def _may_follow(self, peer: PublicKey) -> bool:
+        """Whether one more offer is followed; a peer that offers and doesn't come must not use them all up."""
+        most, same = self._bounds.inbound_unapproved, list(self._following.values()).count(peer)
+        return len(self._following) < most and same < max(1, most // 4)
 
     async def _follow(self, authority: str, peer: PublicKey, ticket: bytes) -> None:
         try:
@@ -138,8 +143,8 @@ class PeerNetwork:
         except ComityError as error:
             logger.info("could not follow %s to the relay: %s", peer.fingerprint.short, error)
             return
-        self._following.discard(ticket)  # from here on the acceptor counts it
-        if self._acceptor.take(sock):
+        self._following.pop(ticket, None)  # from here on the acceptor counts it
+        if self._acceptor.take(sock, peer):
             await self._acceptor.serve(sock, "relay", peer)
 
     def _accepted(self, sock: socket.socket) -> None:
