@@ -133,7 +133,7 @@ class PeerNetwork:
             following.add_done_callback(lambda _: self._following.pop(ticket, None))
 
     def _may_follow(self, peer: PublicKey) -> bool:
-        """Whether one more offer is followed; a peer that offers and doesn't come must not use them all up."""
+        """Whether one more offer is followed: a peer that offers and doesn't come keeps no other out."""
         most, same = self._bounds.inbound_unapproved, list(self._following.values()).count(peer)
         return len(self._following) < most and same < max(1, most // 4)
 
