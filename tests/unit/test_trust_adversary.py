@@ -12,8 +12,10 @@ from comity import control, limits
 from comity.clock import ManualClock
 from comity.errors import RateLimited
 from comity.identity.envelope import Envelope
+from comity.identity.keys import Identity
 from comity.protocol.registry import Mail
 from comity.protocol.statements import HandshakeRequest, Reachability
+from comity.protocol.trust.relationship import Relationship
 from comity.services.trust.service import OutOfOrder, TooManyPending
 from tests.trust.office import Office
 from tests.trust.site import Site, agree
@@ -88,6 +90,22 @@ async def test_a_request_under_a_charter_that_nobody_can_be_shown_is_refused(
     await lab_b.read_mail()
     assert await lab_b.pending() == ()
     assert "charter" in lab_b.refusals()[-1][1]
+
+
+async def test_a_key_made_to_look_like_a_partners_gets_a_folder_of_its_own(lab_a: Site, lab_b: Site) -> None:
+    """Eight digits can be had by trying: what a name's next owner sends must not be mixed in."""
+    beginning = str(lab_b.key.fingerprint)[:8]
+    before = Relationship(
+        peer=Identity.generate().public.hex,
+        hostname="lab-b",
+        address="1:0001.0000.0070",
+        local_id=f"lab-b-{beginning}",
+    )
+    lab_a.store.put(before)
+    await agree(lab_a, lab_b)
+    known = lab_a.agreement_with(lab_b)
+    assert known is not None
+    assert known.local_id == f"lab-b-{str(lab_b.key.fingerprint)[:16]}"
 
 
 # ── trust that nobody gave ────────────────────────────────────────────────────────────────────────────

@@ -88,13 +88,23 @@ class Ledger:
                 peer=found.key.hex,
                 hostname=found.hostname,
                 address=found.address,
-                local_id=f"{found.hostname}-{str(found.key.fingerprint)[:8]}",
+                local_id=self._local_id(found),
                 pinned=found.pinned,
             )
         rel = msgspec.structs.replace(rel, pinned=rel.pinned or found.pinned)
         if self._peers.known(found.key) is not None:
             return rel
         return msgspec.structs.replace(rel, hostname=found.hostname, address=found.address)
+
+    def _local_id(self, found: Found) -> str:
+        """The name of the peer's folder of received files, no other peer's.
+
+        Keys whose fingerprints begin alike can be made: then it is told by more digits.
+        """
+        fingerprint = str(found.key.fingerprint)
+        taken = {rel.local_id for rel in self.store.all()}
+        names = (f"{found.hostname}-{fingerprint[:digits]}" for digits in (8, 16, 32))
+        return next((name for name in names if name not in taken), f"{found.hostname}-{fingerprint}")
 
     def owe(self, peer: PublicKey, statement: PairStatement) -> Envelope:
         """Sign a statement and owe it to ``peer``. In a transaction."""
