@@ -16,7 +16,7 @@ demo: $(STAMP) ## two hospitals, end to end, on this machine
 	@$(BIN)/comity demo
 
 test: $(STAMP) ## all tests; as root also those behind real NATs (tests/natlab)
-	$(BIN)/python -m pytest --durations=10 tests
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --durations=10 tests
 
 check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
