@@ -13,6 +13,7 @@ import msgspec
 import rfc8785
 
 from comity.errors import RemoteProtocolError
+from comity.identity.text import printable
 
 T = TypeVar("T")
 
@@ -58,4 +59,5 @@ def decode(data: bytes | bytearray | memoryview, kind: type[T], limit: int) -> T
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteProtocolError(f"malformed message: {error}") from error
+        # The parser quotes what it was given: a field's name may be as long as the message, and anything.
+        raise RemoteProtocolError(f"malformed message: {printable(str(error), 200)}") from error

@@ -20,6 +20,7 @@ from comity.errors import AgreementInvalid, ComityError
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
+from comity.identity.text import printable
 from comity.protocol.statements import Approval, HandshakeRequest, Revocation, open_statement
 from comity.protocol.statements import digest as statement_digest
 
@@ -99,7 +100,7 @@ def verify_agreement(data: bytes, anchors: Mapping[str, Fingerprint]) -> Evidenc
     except AgreementInvalid:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise AgreementInvalid(f"the file is not an agreement: {error}") from error
+        raise AgreementInvalid(f"the file is not an agreement: {printable(str(error), 200)}") from error
     except ComityError as error:
         raise AgreementInvalid(f"the agreement does not verify: {error.message}") from error
     anchored = _anchor({request.hostname: requester, approval.hostname: approver}, anchors)
@@ -111,7 +112,7 @@ def _issuer(envelope: Envelope) -> PublicKey:
     try:
         return PublicKey.from_hex(msgspec.json.decode(envelope.payload, type=_Issuer).issuer)
     except msgspec.DecodeError as error:
-        raise AgreementInvalid(f"a statement names no issuer: {error}") from error
+        raise AgreementInvalid(f"a statement names no issuer: {printable(str(error), 200)}") from error
 
 
 def _check_pair(request: HandshakeRequest, approval: Approval, request_digest: str) -> None:
