@@ -215,13 +215,13 @@ async def test_what_would_be_refused_anyway_costs_no_lookup(
 async def test_a_crowd_of_strangers_uses_up_only_its_share_of_lookups_and_is_served_in_the_end(
     office: Office, lab_a: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FIRST_CONTACTS_BURST", 5)
+    monkeypatch.setattr(limits, "REQUESTS_BURST", 5)
     crowded = Site(office, "crowded", 0x60)
     for stranger in strangers(office, 8):
         await stranger.ask(crowded.card())
     await read_what_can_be(crowded)
     assert len(crowded.client.asked) == 5
-    crowded.clock.advance(3 / limits.FIRST_CONTACTS_PER_SECOND)
+    crowded.clock.advance(3 / limits.REQUESTS_PER_SECOND)
     await crowded.trust.registered()  # as it happens every minute: nobody has to connect again
     assert len(await crowded.pending()) == 8
     assert office.mail[crowded.key.hex] == []
@@ -346,6 +346,18 @@ async def test_refused_mail_of_strangers_cannot_fill_the_log(
     await lab_a.courier.opened(garbage)
     entries = lab_a.audit.log(control.AuditLogRequest(kind="mail.refused")).entries
     assert entries[-1].detail["unrecorded"] == 51
+
+
+async def test_a_partner_cannot_fill_the_log_with_requests(lab_a: Site, lab_b: Site) -> None:
+    await agree(lab_a, lab_b)
+    for _ in range(limits.REQUESTS_BURST + 20):
+        await post(lab_b, lab_a, request_of(lab_b, lab_a))
+    await read_what_can_be(lab_a)
+    received = control.AuditLogRequest(kind="handshake-request.received")
+    assert len(lab_a.audit.log(received).entries) == limits.REQUESTS_BURST
+    lab_a.clock.advance(20 / limits.REQUESTS_PER_SECOND)
+    await lab_a.trust.registered()
+    assert len(lab_a.audit.log(received).entries) == limits.REQUESTS_BURST + 20
 
 
 async def test_a_signal_of_a_stranger_is_not_even_opened(office: Office, lab_a: Site, lab_b: Site) -> None:

@@ -65,8 +65,8 @@ class TrustService:
         self.answering = Answering(ledger, peers, delivery, sessions)
         self.ending = Ending(ledger, peers, delivery, sessions)
         self._courier = courier
-        self._lookups = Allowances(
-            self._dealt_with, limits.FIRST_CONTACTS_BURST, limits.FIRST_CONTACTS_PER_SECOND, ledger.clock
+        self._requests = Allowances(
+            self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
         for kind in KINDS:
             courier.on(kind, self.read_mail)
@@ -176,17 +176,16 @@ class TrustService:
     async def _asker(self, sender: PublicKey) -> Relationship:
         """The relationship with a key that asks for an agreement, named as the registry names it.
 
-        A partner is named by the agreement in force. Of all others, only so many are looked up, and of those
-        that nobody here has dealt with only so many wait. Nothing may be awaited between this and its use.
+        A partner is named by the agreement in force. Of those that nobody here has dealt with only so many
+        wait. Nothing may be awaited between this and its use.
         """
+        if not self._dealt_with(sender):
+            self._check_room(sender)
+        if not self._requests.take(sender):
+            raise RateLimited("more handshakes came at once than are taken; they are read by and by")
         known = self._peers.known(sender)
         if known is not None:
             return self._ledger.relationship(Found(sender, known.hostname, known.address, pinned=False))
-        rel = self._ledger.store.get(sender)
-        if rel is None or not rel.dealt_with:
-            self._check_room(sender)
-        if not self._lookups.take(sender):
-            raise RateLimited("more handshakes came at once than are looked up; they are read by and by")
         return self._ledger.relationship(await self._peers.claimed(sender))
 
     def _check_room(self, sender: PublicKey) -> None:
