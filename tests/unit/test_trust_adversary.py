@@ -10,7 +10,7 @@ import pytest
 
 from comity import control, limits
 from comity.clock import ManualClock
-from comity.errors import RateLimited
+from comity.errors import IdentityMismatch, RateLimited
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity
 from comity.protocol.registry import Mail
@@ -323,6 +323,23 @@ async def test_a_bug_in_one_statement_holds_up_no_other(
         await lab_a.courier.opened(first)
     await lab_a.courier.opened(second)
     assert [request.justification for request in await lab_a.pending()] == ["second"]
+
+
+async def test_a_statement_that_cannot_be_delivered_is_no_secret(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """The registry's record of a peer does not verify, and keeps a revocation from it: that is told here."""
+    await agree(lab_a, lab_b)
+    for lab in (lab_a, lab_b):
+        lab.clock.advance(40 * limits.DAY)
+    await lab_a.revoke("lab-b")
+    with pytest.raises(IdentityMismatch, match="does not verify"):
+        await lab_a.trust.registered()
+    assert lab_a.client.reserved == [lab_b.key], "the rest was done all the same"
+    office.register(lab_b.record())
+    await lab_a.trust.registered()
+    await lab_b.read_mail()
+    assert not lab_b.trust.approved(lab_a.key)
 
 
 # ── filling the disk with refusals ────────────────────────────────────────────────────────────────────

@@ -117,12 +117,14 @@ class TrustService:
 
     async def registered(self) -> None:
         """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
-        reserve mailbox slots for our partners.
+        reserve mailbox slots for our partners. Raises the first problem, once all of it was tried.
         """
-        await self._delivery.flush()
+        problem = (await self._delivery.flush()).problem
         await self._courier.read_again()
         keys = [PublicKey.from_hex(rel.peer) for rel in self._ledger.store.all() if rel.dealt_with]
         await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+        if problem is not None:
+            raise problem
 
     def _dealt_with(self, peer: PublicKey) -> bool:
         rel = self._ledger.store.get(peer)
