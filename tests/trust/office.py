@@ -54,6 +54,7 @@ class OfficeClient:
         self.reserved: list[PublicKey] = []
         self.asked: list[str] = []
         self.hold: asyncio.Event | None = None  # until it is set, what is posted is not answered
+        self.hold_resolve: asyncio.Event | None = None
         self._failures: dict[str, list[Exception]] = {"resolve": [], "acknowledge": []}
 
     def fail_next_resolve(self, error: Exception) -> None:
@@ -70,6 +71,8 @@ class OfficeClient:
         self, *, hostname: str | None = None, address: str | None = None, key: PublicKey | None = None
     ) -> Record:
         self._check("resolve")
+        if self.hold_resolve is not None:
+            await self.hold_resolve.wait()
         self.asked.append(hostname or address or (key.hex if key else ""))
         if hostname in self.office.substitute:
             return self.office.substitute[hostname]

@@ -10,7 +10,7 @@ import pytest
 
 from comity import control, limits
 from comity.clock import ManualClock
-from comity.errors import IdentityMismatch, RateLimited
+from comity.errors import IdentityMismatch, NothingPending, RateLimited
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity
 from comity.protocol.registry import Mail
@@ -468,3 +468,39 @@ async def test_a_revocation_whose_delivery_fails_tears_down_all_the_same(lab_a: 
     with pytest.raises(sqlite3.IntegrityError):
         await lab_a.revoke("lab-b")
     assert lab_a.sessions.ended == [lab_b.key]
+
+
+async def test_of_two_approvals_at_once_one_counts(lab_a: Site, lab_b: Site) -> None:
+    await lab_b.ask(lab_a.card())
+    await lab_a.read_mail()
+    (waiting,) = await lab_a.pending()
+    answers = await asyncio.gather(
+        lab_a.approve("lab-b", digest=waiting.digest),
+        lab_a.approve("lab-b", digest=waiting.digest),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [control.ApproveResult, NothingPending]
+    assert len(lab_a.store.agreements(lab_b.key)) == 1
+
+
+async def test_a_request_that_comes_while_another_is_looked_up_and_one_is_approved(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """What was read before a wait is not what is written after it."""
+    await agree(lab_b, lab_a)
+    await lab_a.revoke("lab-b")
+    await lab_b.read_mail()
+    await lab_b.ask(lab_a.card(), "first")
+    await lab_a.read_mail()
+    await lab_a.pending()
+    await lab_b.ask(lab_a.card(), "second")
+    lab_a.client.hold_resolve = asyncio.Event()
+    reading = asyncio.create_task(lab_a.read_mail())
+    await asyncio.sleep(0.01)
+    await lab_a.approve("lab-b")
+    made = lab_a.agreement_with(lab_b)
+    assert made is not None
+    lab_a.client.hold_resolve.set()
+    await reading
+    assert lab_a.agreement_with(lab_b) == made
+    assert [request.justification for request in await lab_a.pending()] == ["second"]
