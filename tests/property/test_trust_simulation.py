@@ -143,6 +143,14 @@ class Site:
                 self.approve(now, reason=effect.reason, until=effect.until)
 
 
+def overtake(reader: Site, waiting: list[PairStatement], now: int) -> None:
+    """Deliver the first revocation that waits, before what was posted before it."""
+    for said in waiting:
+        if isinstance(said, Revocation):
+            reader.receive(said, now)
+            return
+
+
 def play(seed: int, steps: int) -> tuple[Site, Site]:
     """A random history, then every letter delivered."""
     chance = random.Random(seed)
@@ -154,7 +162,7 @@ def play(seed: int, steps: int) -> tuple[Site, Site]:
         now += chance.choice((0, 0, 1, 30))
         who = chance.randrange(2)
         match chance.choice(
-            ("ask", "approve", "reject", "revoke", "deliver", "deliver", "deliver", "repeat")
+            ("ask", "approve", "reject", "revoke", "deliver", "deliver", "deliver", "repeat", "overtake")
         ):
             case "ask":
                 sites[who].ask(now)
@@ -167,6 +175,8 @@ def play(seed: int, steps: int) -> tuple[Site, Site]:
             case "deliver" if delivered[who] < len(letters[who]):
                 sites[1 - who].receive(letters[who][delivered[who]], now)
                 delivered[who] += 1
+            case "overtake":  # a session carries a revocation past what waits in the mailbox
+                overtake(sites[1 - who], letters[who][delivered[who] :], now)
             case "repeat" if delivered[who]:
                 sites[1 - who].receive(letters[who][chance.randrange(delivered[who])], now)
     while delivered[0] < len(letters[0]) or delivered[1] < len(letters[1]):
