@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comity.control import InfoResult
+from comity.control import InfoResult, Transfer, TrustResult
 from comity.demo.processes import daemon_of, end_daemon, is_alive
-from comity.sdk import node
+from comity.sdk import exchange, node, trust
 from comity.sdk.client import Client
 
 COMITY = (sys.executable, "-m", "comity")
 PATIENCE = 15.0
 _COMMAND_SECONDS = 100.0
-_LOOK_EVERY = 0.02
+_LOOK_EVERY = 0.05
 
 
 def eventually(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
@@ -193,6 +193,17 @@ class Lab:
     def sees(self, peer: Lab) -> bool:
         """Whether a session with that peer stands."""
         return any(session.fingerprint == peer.fingerprint for session in self.info().sessions)
+
+    def agreements(self) -> TrustResult:
+        return trust.agreements(self.client)
+
+    def newest_transfer(self) -> Transfer:
+        return exchange.transfers(self.client).transfers[0]
+
+    def failed_transfer(self) -> Transfer:
+        """The newest transfer, once it has failed."""
+        eventually(lambda: self.newest_transfer().state == "failed", f"{self.hostname}'s transfer has failed")
+        return self.newest_transfer()
 
     def received(self) -> list[Path]:
         """Every file that is visible as received, and every part that is not."""

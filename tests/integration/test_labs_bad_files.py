@@ -10,11 +10,10 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.labs import Lab, eventually
+from tests.labs import Lab
 from tests.region import MIB, Region, region, under_way
 
 BIG = 64 * MIB
@@ -55,18 +54,6 @@ def arrived(lab: Lab) -> Path:
     """The one file that is there."""
     (path,) = lab.received()
     return path
-
-
-def failed_transfer(lab: Lab) -> dict[str, Any]:
-    """The newest transfer, once it has failed."""
-    newest: dict[str, Any] = {}
-
-    def failed() -> bool:
-        newest.update(lab.ask("transfers")["transfers"][0])
-        return bool(newest["state"] == "failed")
-
-    eventually(failed, "the transfer has failed")
-    return newest
 
 
 # ── what is no file ───────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +149,7 @@ def test_a_file_that_changes_while_it_is_sent(
     with under_way(here, a, b, big) as (command, path):
         change(path)
     assert command.refusal().told == ("file_changed", 41)
-    assert noticed in failed_transfer(b)["problem"]
+    assert noticed in b.failed_transfer().problem
     assert b.received() == []
     path.write_bytes(big[:1000])
     assert a.ask("send-file", "lab-b-trainer", path.name)["bytes"] == 1000
@@ -206,7 +193,7 @@ def test_a_receiver_that_cannot_write(here: Region, a: Lab, b: Lab, big: bytes) 
     resource.prlimit(b.pid, resource.RLIMIT_FSIZE, before)
     assert refusal.told == ("transfer_failed", 44)
     assert str(b.home) not in refusal.message
-    assert "file too large" in str(failed_transfer(b)["problem"])
+    assert "file too large" in str(b.failed_transfer().problem)
     assert b.received() == []
     assert a.ask("send-file", "lab-b-trainer", "model.bin")["bytes"] == BIG
     assert arrived(b).read_bytes() == big

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from comity.sdk import audit, node
 from tests.labs import Lab, eventually
 from tests.region import MIB, Region, agree, awaits, meet, region, under_way
 
@@ -18,7 +19,7 @@ BACK = 15.0
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return os.urandom(40 * MIB)
+    return os.urandom(12 * MIB)
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +44,22 @@ def b(here: Region) -> Iterator[Lab]:
         path.unlink()
 
 
-def alone(lab: Lab) -> bool:
-    return lab.info().sessions == ()
-
-
 def all_is_well(a: Lab, b: Lab, content: bytes) -> None:
     """They find each other by themselves, the agreement is what it was, and a file gets through."""
     assert meet(a, b, BACK) < BACK
     for lab, other, address in ((a, b, "1:0001.0000.0010"), (b, a, "1:0001.0000.0020")):
-        assert lab.ask("status")["address"] == address
-        (trusted,) = lab.ask("trust")["trusted"]
-        assert (trusted["fingerprint"], trusted["status"]) == (other.fingerprint, "active")
-        assert lab.ask("audit", "verify")["valid"]
+        assert node.status(lab.client).address == address
+        assert other.fingerprint in {trusted.fingerprint for trusted in lab.agreements().trusted}
+        assert audit.verify(lab.client).valid
     (a.folder / "model.bin").write_bytes(content)
     sent = a.ask("send-file", "lab-b-trainer", "model.bin")
     assert sent["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
     (path,) = b.received()
     assert path.read_bytes() == content
+
+
+def lost(lab: Lab, other: Lab) -> bool:
+    return not lab.sees(other)
 
 
 # ── idle ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,7 +68,7 @@ def all_is_well(a: Lab, b: Lab, content: bytes) -> None:
 def test_an_idle_daemon(a: Lab, b: Lab, content: bytes) -> None:
     for killed, other in ((a, b), (b, a)):
         killed.kill()
-        eventually(partial(alone, other), "the other one has noticed")
+        eventually(partial(lost, other, killed), "the other one has noticed")
         assert killed.ask("status")["running"] is False
         killed.up()
         meet(a, b, BACK)
@@ -77,8 +77,8 @@ def test_an_idle_daemon(a: Lab, b: Lab, content: bytes) -> None:
 
 def test_an_idle_rendezvous(here: Region, a: Lab, b: Lab, content: bytes) -> None:
     here.rendezvous.kill()
-    for lab in (a, b):
-        eventually(partial(alone, lab), "the relay has gone, too")
+    for lab, other in ((a, b), (b, a)):
+        eventually(partial(lost, lab, other), "the relay has gone, too")
         assert lab.refused("find", "lab-z-trainer").told == ("rendezvous_unreachable", 20)
         assert lab.ask("status")["rendezvous_state"] == "connecting"
     here.rendezvous.start()
@@ -106,8 +106,7 @@ def test_the_receiver_during_a_transfer(here: Region, a: Lab, b: Lab, content: b
     assert [path.suffix for path in b.received()] == [".part"]
     b.up()
     assert b.received() == []
-    newest = b.ask("transfers")["transfers"][0]
-    assert (newest["state"], newest["bytes"]) == ("failed", len(content))
+    assert (b.newest_transfer().state, b.newest_transfer().bytes) == ("failed", len(content))
     all_is_well(a, b, content)
 
 
@@ -116,10 +115,10 @@ def test_the_sender_during_a_transfer(here: Region, a: Lab, b: Lab, content: byt
         a.kill()
         refusal = command.refusal()
     assert refusal.told == ("not_running", 12)
-    eventually(lambda: b.ask("transfers")["transfers"][0]["state"] == "failed", "lab b has noticed")
+    b.failed_transfer()
     assert b.received() == []
     a.up()
-    assert a.ask("transfers")["transfers"][0]["state"] == "failed"
+    assert a.newest_transfer().state == "failed"
     all_is_well(a, b, content)
 
 
@@ -127,7 +126,7 @@ def test_the_rendezvous_during_a_transfer(here: Region, a: Lab, b: Lab, content:
     with under_way(here, a, b, content) as (command, _):
         here.rendezvous.kill()
     assert command.refusal().told == ("transfer_failed", 44)
-    eventually(lambda: b.ask("transfers")["transfers"][0]["state"] == "failed", "lab b has noticed")
+    b.failed_transfer()
     assert b.received() == []
     here.rendezvous.start()
     all_is_well(a, b, content)
@@ -137,71 +136,67 @@ def test_the_rendezvous_during_a_transfer(here: Region, a: Lab, b: Lab, content:
 
 
 @pytest.fixture
-def strangers(here: Region) -> Iterator[tuple[Lab, Lab]]:
-    """Two more labs, without an agreement yet."""
-    number = len(here.labs)
-    labs = here.lab(f"asker-{number}"), here.lab(f"approver-{number}")
-    yield labs
-    for lab in labs:
-        lab.end()
+def stranger(here: Region) -> Iterator[Lab]:
+    """One more lab, without an agreement yet."""
+    lab = here.lab(f"lab-{len(here.labs)}-trainer")
+    yield lab
+    lab.end()
 
 
 @pytest.mark.parametrize("victim", ["asker", "approver", "rendezvous"])
-def test_right_after_approve(here: Region, strangers: tuple[Lab, Lab], victim: str) -> None:
+def test_right_after_approve(here: Region, a: Lab, stranger: Lab, victim: str) -> None:
     """What ``approve`` has printed holds, whoever is killed at that moment."""
-    asker, approver = strangers
-    asker.ask("handshake", approver.card, WHY)
-    awaits(approver)
+    stranger.ask("handshake", a.card, WHY)
+    awaits(a)
     if victim == "asker":
-        asker.kill()
-    agreement = approver.ask("approve", asker.hostname)["agreement"]
+        stranger.kill()
+    agreement = a.ask("approve", stranger.hostname)["agreement"]
+    if victim == "asker":
+        stranger.up()
     if victim == "approver":
-        approver.kill()
-        approver.up()
-    if victim == "asker":
-        asker.up()
+        a.kill()
+        a.up()
     if victim == "rendezvous":
         here.rendezvous.kill()
         here.rendezvous.start()
-    meet(asker, approver, BACK)
-    for lab in strangers:
-        (trusted,) = lab.ask("trust")["trusted"]
-        assert (trusted["agreement"], trusted["justification"]) == (agreement, WHY)
+    meet(stranger, a, BACK)
+    for lab in (stranger, a):
+        assert (agreement, WHY) in {
+            (agreed.agreement, agreed.justification) for agreed in lab.agreements().trusted
+        }
 
 
-def test_a_handshake_waits_for_an_offline_node(here: Region, strangers: tuple[Lab, Lab]) -> None:
+def test_a_handshake_waits_for_an_offline_node(here: Region, a: Lab, stranger: Lab) -> None:
     """Also through a death of the rendezvous, and of the asker."""
-    asker, approver = strangers
-    approver.down()
-    asked = asker.ask("handshake", approver.card, WHY)
+    stranger.down()
+    asked = a.ask("handshake", stranger.card, WHY)
     assert (asked["status"], asked["delivered"]) == ("sent", True)
-    for process in (asker, here.rendezvous):
+    for process in (a, here.rendezvous):
         process.kill()
     here.rendezvous.start()
-    approver.up()
-    (request,) = awaits(approver)
+    stranger.up()
+    (request,) = awaits(stranger)
     assert (request["justification"], request["digest"]) == (WHY, asked["digest"])
-    approved = approver.ask("approve", asker.hostname)
-    assert approved["session"] is False
-    asker.up()
-    meet(asker, approver, BACK)
+    assert stranger.ask("approve", "lab-a-trainer")["session"] is False
+    a.up()
+    meet(a, stranger, BACK)
 
 
-def test_a_revocation_reaches_a_peer_that_was_away(here: Region, strangers: tuple[Lab, Lab]) -> None:
-    one, two = strangers
-    agree(one, two)
-    two.kill()
-    revoked = one.read("revoke", two.hostname)
-    assert revoked[0].startswith(f"Trust revoked for {two.hostname} ")
+def test_a_revocation_reaches_a_peer_that_was_away(here: Region, a: Lab, stranger: Lab) -> None:
+    agree(a, stranger)
+    stranger.kill()
+    revoked = a.read("revoke", stranger.hostname)
+    assert revoked[0].startswith(f"Trust revoked for {stranger.hostname} ")
     assert revoked[-1] == "Peer will be told when it next appears"
-    for process in (one, here.rendezvous):
+    for process in (a, here.rendezvous):
         process.kill()
     here.rendezvous.start()
-    two.up()
-    eventually(lambda: two.ask("trust")["trusted"] == [], "it has been told")
-    (ended,) = two.ask("trust")["ended"]
-    assert (ended["status"], ended["revoked_by"]) == ("revoked", "them")
-    one.up()
-    (two.folder / "x").write_bytes(b"x")
-    assert two.refused("send-file", one.hostname, "x").told == ("untrusted_peer", 31)
-    assert (one.info().sessions, two.info().sessions) == ((), ())
+    stranger.up()
+    eventually(lambda: stranger.agreements().trusted == (), "it has been told")
+    (ended,) = stranger.agreements().ended
+    assert (ended.status, ended.revoked_by) == ("revoked", "them")
+    a.up()
+    (stranger.folder / "x").write_bytes(b"x")
+    assert stranger.refused("send-file", "lab-a-trainer", "x").told == ("untrusted_peer", 31)
+    assert not a.sees(stranger)
+    assert not stranger.sees(a)

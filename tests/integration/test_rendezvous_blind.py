@@ -66,7 +66,7 @@ def needles() -> dict[str, set[bytes]]:
     }
     found = {name: set(spellings(text)) for name, text in texts.items()}
     found["the file's digest"] |= set(forms(DIGEST))
-    found["the artifact"] = {MARK}
+    found["the artifact"] = set(forms(MARK))
     return found
 
 
