@@ -11,6 +11,7 @@ import pytest
 
 from comity import control
 from comity.cli.app import app
+from comity.control import rendezvous as admin
 from comity.control.codec import json_name
 from tests.cli.test_cli_edges import COMMANDS
 
@@ -44,6 +45,15 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "transfers": (control.TransfersResult, control.Transfer),
     "audit log": (control.AuditLogResult, control.AuditEntry),
     "audit verify": (control.AuditVerifyResult,),
+    "rendezvous network create": (admin.NetworkView,),
+    "rendezvous network list": (admin.NetworkListResult, admin.NetworkView),
+    "rendezvous invite create": (admin.InviteCreateResult,),
+    "rendezvous invite list": (admin.InviteListResult, admin.InvitationView),
+    "rendezvous invite revoke": (admin.InvitationView,),
+    "rendezvous nodes": (admin.NodesResult, admin.NodeView),
+    "rendezvous remove": (admin.NodeEnded,),
+    "rendezvous release": (admin.NodeEnded,),
+    "rendezvous admin-log": (admin.AdminLogResult, admin.AdminAct),
 }
 
 
@@ -58,7 +68,12 @@ def test_aliases_are_named() -> None:
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
 def test_every_option_is_documented_and_no_other_is(name: str, command: click.Command) -> None:
     section = SECTIONS[name]
-    options = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+    options = {
+        opt
+        for param in command.params
+        if isinstance(param, click.Option)
+        for opt in (*param.opts, *param.secondary_opts)
+    }
     documented = {
         opt
         for row in re.findall(r"^\| (`-.*?) \|", section, re.MULTILINE)

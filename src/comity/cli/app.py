@@ -59,7 +59,7 @@ _SECTIONS = {
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
     },
     "Other programs": {
-        "rendezvous": Entry("comity.cli.programs:rendezvous", "Run a rendezvous server."),
+        "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),
         "demo": Entry("comity.cli.programs:demo", "Two hospitals, end to end, on this machine."),
         "version": Entry("comity.cli.about:version", "Print the version."),
     },

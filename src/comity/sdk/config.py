@@ -6,6 +6,7 @@ What holds is told for this process's environment; the daemon was started with i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from comity.sdk.home import locate
 from comity.storage import settings
 from comity.storage.config import Config
 from comity.storage.settings import SETTINGS
+
+_TOKEN = re.compile(r"\?invite=[^#]*")
 
 
 def list_settings(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigListResult:
@@ -50,15 +53,20 @@ def change(
     variable = SETTINGS[name].variable
     return ConfigSetResult(
         name=name,
-        value=getattr(after, name),
-        before=getattr(before, name),
+        value=_shown(name, getattr(after, name)),
+        before=_shown(name, getattr(before, name)),
         restart_needed=after != before and daemon.status(place.path).running,
         overridden=variable if variable in environ else "",
     )
+
+
+def _shown(name: str, value: str | bool | tuple[str, ...]) -> str | bool | tuple[str, ...]:
+    """An invitation lets whoever reads it in, so it is not shown."""
+    return _TOKEN.sub("?invite=...", value) if name == "join" and isinstance(value, str) else value
 
 
 def _setting(name: str, environ: Mapping[str, str], config: Config) -> ConfigSetting:
     setting = SETTINGS[name]
     found = settings.said(name, environ, config)
     shown = settings.plain(settings.parsed(found, setting.parse))
-    return ConfigSetting(name, shown, found.source, setting.variable, setting.flag)
+    return ConfigSetting(name, _shown(name, shown), found.source, setting.variable, setting.flag)
