@@ -150,6 +150,8 @@ INVITATION_LIFETIME_MOST = 365 * DAY
 ADMIN_LINE_BYTES = 64 * MIB  # one answer to the administrator: all nodes of the largest network
 ADMIN_SECONDS = 30.0  # for one request of the administrator
 ADMIN_LOG_PAGE = 1000  # entries in one answer
+BACKUP_DATABASE_BYTES = 512 * MIB  # a backup is made in memory
+BACKUP_FILE_BYTES = 600 * MIB
 MAIL_PER_NETWORK_STRANGERS = (
     50_000  # of MAIL_PER_NETWORK; the rest is for senders that recipients reserved for
 )

@@ -11,6 +11,7 @@ import pytest
 
 from comity import control
 from comity.cli.app import app
+from comity.control import backup
 from comity.control import rendezvous as admin
 from comity.control.codec import json_name
 from tests.cli.test_cli_edges import COMMANDS
@@ -45,6 +46,10 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "transfers": (control.TransfersResult, control.Transfer),
     "audit log": (control.AuditLogResult, control.AuditEntry),
     "audit verify": (control.AuditVerifyResult,),
+    "identity backup": (backup.BackupResult,),
+    "identity restore": (backup.RestoreResult,),
+    "rendezvous backup": (backup.BackupResult,),
+    "rendezvous restore": (backup.RestoreResult,),
     "rendezvous network create": (admin.NetworkView,),
     "rendezvous network list": (admin.NetworkListResult, admin.NetworkView),
     "rendezvous invite create": (admin.InviteCreateResult,),

@@ -30,6 +30,7 @@ _SECTIONS = {
         "status": Entry("comity.cli.node:status", "Tell whether this node runs and is registered."),
         "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
         "config": Entry("comity.cli.config:config", "Read and change this node's settings."),
+        "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
     },

@@ -14,7 +14,7 @@ from comity.cli.commands import Group, command
 from comity.cli.output import Output, table
 from comity.cli.programs import rendezvous
 from comity.control import rendezvous as control
-from comity.sdk import files
+from comity.sdk import files, home
 from comity.sdk import rendezvous as server
 
 __all__ = ["rendezvous"]
@@ -26,6 +26,13 @@ rendezvous.add_command(invite)
 
 _state = click.option(
     "--state", type=click.Path(path_type=Path), metavar="DIR", help="The server's state folder."
+)
+_passphrase = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="A file with the passphrase of the backup.",
 )
 _max_nodes = click.option("--max-nodes", type=click.IntRange(1), metavar="N", help="At most so many nodes.")
 _max_mail = click.option("--max-mail", type=click.IntRange(1), metavar="N", help="At most so many letters.")
@@ -202,7 +209,43 @@ for each_command in (network_create, network_change, network_list):
     network.add_command(each_command)
 for each_command in (invite_create, invite_list, invite_revoke):
     invite.add_command(each_command)
-for each_command in (nodes, remove, release, admin_log):
+
+
+@command("backup", example="comity rendezvous backup --out rendezvous.backup --passphrase-file passphrase")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Where to write it."
+)
+@_passphrase
+@_state
+@click.pass_obj
+def backup(output: Output, out: Path, passphrase_file: Path, state: Path | None) -> None:
+    """Write the server's key and database to one encrypted file, while it serves or not."""
+    result = server.backup(out, home.read_passphrase(passphrase_file), state)
+    output.show(result, [f"Backup of {result.name}: {result.path} ({wording.size(result.bytes)})"])
+
+
+@command("restore", example="comity rendezvous restore rendezvous.backup --passphrase-file passphrase")
+@click.argument("file", type=click.Path(path_type=Path))
+@_passphrase
+@_state
+@click.pass_obj
+def restore(output: Output, file: Path, passphrase_file: Path, state: Path | None) -> None:
+    """Fill an empty state folder from such a file.
+
+    Never let two servers run from copies of one state. Under a new address, nodes need the new join URL.
+    """
+    result = server.restore(file, home.read_passphrase(passphrase_file), state)
+    made = wording.moment(result.created_at)
+    output.show(
+        result,
+        [
+            f"Restored: {result.name}, as of {made}, in {result.place}",
+            "Next: comity rendezvous serve --listen ...",
+        ],
+    )
+
+
+for each_command in (backup, restore, nodes, remove, release, admin_log):
     rendezvous.add_command(each_command)
 
 

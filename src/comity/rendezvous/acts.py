@@ -178,4 +178,5 @@ def _terms(network: Network) -> str:
 
 
 def _named(node: Node) -> str:
-    return f"{node.hostname}, {registry.address(node)}, {fingerprint(node)}"
+    name = "(released)" if registry.is_nameless(node) else node.hostname
+    return f"{name}, {registry.address(node)}, {fingerprint(node)}"

@@ -2,7 +2,8 @@
 
 In: a line of JSON as in ``hatch``. Out: the server's answer, on standard output. Where a server serves from
 the state folder, it answers; otherwise this process takes the folder's lock and opens the database itself, so
-the same commands work on a server that is stopped. The exit status is 0 whenever there is an answer, even no.
+the same commands work on a server that is stopped. A backup is made beside the server, a restore without one.
+The exit status is 0 whenever there is an answer, even no.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from comity import limits
-from comity.clock import SystemClock
-from comity.control.codec import to_plain
+from comity.clock import SystemClock, rfc3339
+from comity.control.backup import RendezvousBackupRequest, RendezvousRestoreRequest
+from comity.control.codec import from_plain, to_plain
 from comity.entropy import SystemEntropy
 from comity.errors import ComityError, InvalidInput, NotInitialised
+from comity.rendezvous import safe
 from comity.rendezvous.hatch import ask, failure
 from comity.rendezvous.office import Office
 from comity.rendezvous.options import state_folder
@@ -51,11 +54,17 @@ def main() -> int:
 
 
 def _answer(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
+    if operation == "restore":
+        wanted = from_plain(request, RendezvousRestoreRequest)
+        return _done(safe.restore(folder, Path(wanted.path), wanted.passphrase))
     if not (folder / "rendezvous.db").exists():
         raise NotInitialised(
             f"no rendezvous has served from {folder}",
             hint="name its folder with --state DIR, or start it first: comity rendezvous serve",
         )
+    if operation == "backup":
+        asked = from_plain(request, RendezvousBackupRequest)
+        return _done(safe.backup(folder, Path(asked.path), asked.passphrase, rfc3339(SystemClock().now())))
     with hatch_of(folder) as path:
         served = ask(path, operation, request)
     return served if served is not None else _alone(folder, operation, request)
@@ -72,6 +81,10 @@ def _alone(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
             books.close()
     finally:
         state.close()
+    return _done(result)
+
+
+def _done(result: object) -> bytes:
     return msgspec.json.encode({"result": to_plain(result)})
 
 

@@ -10,6 +10,7 @@ AlreadyRunning while a server is just starting or stopping, TimedOut, StorageUnu
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ import msgspec
 
 from comity import limits
 from comity.control import rendezvous as control
+from comity.control.backup import (
+    BackupResult,
+    RendezvousBackupRequest,
+    RendezvousRestoreRequest,
+    RestoreResult,
+)
 from comity.control.codec import from_plain, to_plain
 from comity.errors import RemoteProtocolError, TimedOut
 from comity.sdk.client import reported
@@ -78,6 +85,18 @@ def release(request: control.ReleaseRequest, state: Path | None = None) -> contr
 def admin_log(limit: int, state: Path | None = None) -> control.AdminLogResult:
     """The newest ``limit`` acts, oldest first."""
     return _ask("admin-log", control.AdminLogRequest(limit), control.AdminLogResult, state)
+
+
+def backup(path: Path, passphrase: str, state: Path | None = None) -> BackupResult:
+    """Write an encrypted backup, while it serves or not. AlreadyInitialised where it exists; TooLarge."""
+    request = RendezvousBackupRequest(os.path.abspath(path), passphrase)
+    return _ask("backup", request, BackupResult, state)
+
+
+def restore(path: Path, passphrase: str, state: Path | None = None) -> RestoreResult:
+    """Fill an empty state folder from a backup. AlreadyInitialised, FileUnusable, WrongPassphrase."""
+    request = RendezvousRestoreRequest(os.path.abspath(path), passphrase)
+    return _ask("restore", request, RestoreResult, state)
 
 
 def _ask(operation: str, request: object, kind: type[T], state: Path | None) -> T:
