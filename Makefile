@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs dist format lock clean
+.PHONY: help demo test check bench docs dist wheelhouse format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,7 +37,14 @@ docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python docs/generate_session.py
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
+	@rm -f dist/comity-*.whl dist/comity-*.tar.gz
 	$(BIN)/python -m hatchling build
+
+# For machines like this one: the same system, processor and version of Python.
+wheelhouse: dist ## the wheel and all that it needs, for machines without internet
+	@rm -rf dist/wheelhouse
+	$(BIN)/python $(PIP) wheel --quiet -c constraints.txt -w dist/wheelhouse dist/comity-*.whl
+	@echo "copy dist/wheelhouse, then: pip install --no-index --find-links wheelhouse comity"
 
 format: $(STAMP) ## rewrite the sources the way `check` wants them
 	$(BIN)/ruff check --fix-only .

@@ -141,6 +141,17 @@ NOTE_NAME_BYTES = 255
 
 # ── rendezvous server ─────────────────────────────────────────────────────────────────────────────────
 NODES_PER_NETWORK = 100_000
+NETWORKS = 1000
+NETWORK_NAME_CHARS = 63
+INVITATIONS_PER_NETWORK = 10_000
+INVITATION_USES = 10_000
+INVITATION_LIFETIME = 7 * DAY  # of one that was made without --expires
+INVITATION_LIFETIME_MOST = 365 * DAY
+ADMIN_LINE_BYTES = 64 * MIB  # one answer to the administrator: all nodes of the largest network
+ADMIN_SECONDS = 30.0  # for one request of the administrator
+ADMIN_LOG_PAGE = 1000  # entries in one answer
+BACKUP_DATABASE_BYTES = 512 * MIB  # a backup is made in memory
+BACKUP_FILE_BYTES = 600 * MIB
 MAIL_PER_NETWORK_STRANGERS = (
     50_000  # of MAIL_PER_NETWORK; the rest is for senders that recipients reserved for
 )

@@ -30,11 +30,15 @@ def commands() -> list[tuple[str, click.Command]]:
     for name in app.list_commands(context):
         command = app.get_command(context, name)
         assert command is not None
-        if isinstance(command, click.Group):
-            found += [(f"{name} {sub}", inner) for sub, inner in sorted(command.commands.items())]
-        else:
-            found.append((name, command))
+        found += inside(name, command)
     return found
+
+
+def inside(name: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    inner = sorted(command.commands.items())
+    return [each for sub, member in inner for each in inside(f"{name} {sub}", member)]
 
 
 COMMANDS = commands()

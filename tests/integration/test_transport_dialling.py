@@ -22,6 +22,7 @@ from comity.errors import (
     RemoteProtocolError,
     VersionMismatch,
 )
+from comity.identity.authority import parse_listen
 from comity.identity.keys import Identity
 from comity.protocol.framing import Kind
 from comity.protocol.hello import Refused, Welcome, encode_message
@@ -29,7 +30,7 @@ from comity.protocol.registry import RELAY_PREFACE, RelayOffer
 from comity.transport.bounds import Bounds
 from comity.transport.channel import SecureChannel
 from comity.transport.interface import Stream
-from comity.transport.tcp import connect_tcp, parse_listen
+from comity.transport.tcp import connect_tcp
 from comity.transport.tls import Credentials
 from tests.integration.transport_nodes import (
     FAR,

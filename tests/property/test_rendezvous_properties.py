@@ -99,7 +99,7 @@ MESSAGES = st.one_of(
 
 @given(st.lists(MESSAGES, max_size=12))
 def test_a_connection_serves_only_after_the_registry_admitted(events: list[Event]) -> None:
-    entry = Entry(SERVER, NODE.identity.public, NONCE, frozenset({1}))
+    entry = Entry(SERVER, NODE.identity.public, NONCE)
     admitted = False
     for event in events:
         before = entry.phase

@@ -19,6 +19,8 @@ configs = st.builds(
     listen=text,
     public=st.booleans(),
     tags=st.lists(text, max_size=5).map(tuple),
+    passphrase_file=text,
+    log_format=text,
 )
 
 

@@ -31,6 +31,7 @@ class Registrant:
     sealing_lifetime: int = limits.SEALING_KEY_LIFETIME
     sealing_sequence: int = 1
     sealing_public: str = "ab" * 1216
+    invitation: str | None = None
 
     @property
     def key(self) -> bytes:
@@ -44,6 +45,7 @@ class Registrant:
             id=request,
             statement=self.sign(self.registration(nonce, now)),
             sealing_key=self.sign(self.sealing(now)),
+            invitation=self.invitation,
         )
 
     def registration(self, nonce: bytes, now: float) -> Registration:
@@ -87,4 +89,5 @@ class Registrant:
             tags=self.tags,
             sealing_key=self.sign(sealing),
             sealing=sealing,
+            invitation=self.invitation,
         )

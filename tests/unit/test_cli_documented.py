@@ -11,6 +11,8 @@ import pytest
 
 from comity import control
 from comity.cli.app import app
+from comity.control import backup
+from comity.control import rendezvous as admin
 from comity.control.codec import json_name
 from tests.cli.test_cli_edges import COMMANDS
 
@@ -22,6 +24,9 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "init": (control.InitResult,),
     "status": (control.StatusResult,),
     "info": (control.InfoResult, control.LinkView, control.SessionView),
+    "config get": (control.ConfigSetting,),
+    "config set": (control.ConfigSetResult,),
+    "config list": (control.ConfigListResult, control.ConfigSetting),
     "find": (control.FindResult,),
     "peers": (control.PeersResult, control.PeerView),
     "ping": (control.PingResult,),
@@ -41,6 +46,19 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "transfers": (control.TransfersResult, control.Transfer),
     "audit log": (control.AuditLogResult, control.AuditEntry),
     "audit verify": (control.AuditVerifyResult,),
+    "identity backup": (backup.BackupResult,),
+    "identity restore": (backup.RestoreResult,),
+    "rendezvous backup": (backup.BackupResult,),
+    "rendezvous restore": (backup.RestoreResult,),
+    "rendezvous network create": (admin.NetworkView,),
+    "rendezvous network list": (admin.NetworkListResult, admin.NetworkView),
+    "rendezvous invite create": (admin.InviteCreateResult,),
+    "rendezvous invite list": (admin.InviteListResult, admin.InvitationView),
+    "rendezvous invite revoke": (admin.InvitationView,),
+    "rendezvous nodes": (admin.NodesResult, admin.NodeView),
+    "rendezvous remove": (admin.NodeEnded,),
+    "rendezvous release": (admin.NodeEnded,),
+    "rendezvous admin-log": (admin.AdminLogResult, admin.AdminAct),
 }
 
 
@@ -55,7 +73,12 @@ def test_aliases_are_named() -> None:
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
 def test_every_option_is_documented_and_no_other_is(name: str, command: click.Command) -> None:
     section = SECTIONS[name]
-    options = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+    options = {
+        opt
+        for param in command.params
+        if isinstance(param, click.Option)
+        for opt in (*param.opts, *param.secondary_opts)
+    }
     documented = {
         opt
         for row in re.findall(r"^\| (`-.*?) \|", section, re.MULTILINE)

@@ -186,7 +186,7 @@ def test_broken_join_url(text: str) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("rest", ["?invite=abc", "/2?invite=abc", "?"])
+@pytest.mark.parametrize("rest", ["?token=abc", "/2?token=abc", "?"])
 def test_join_url_of_a_later_version(rest: str) -> None:
     with pytest.raises(InvalidJoinUrl, match="does not know") as caught:
         JoinUrl.parse(f"comity://host:1{rest}#{PIN}")
@@ -250,3 +250,24 @@ def test_bad_peer_that_is_nearly_something_else() -> None:
         parse_peer("comity:a@host:1")
     with pytest.raises(InvalidInput, match="join URL"):
         parse_peer(f"comity://host:1#{PIN}")
+
+
+def test_a_join_url_with_an_invitation() -> None:
+    pin, token = "ab" * 32, "5a" * 32
+    for place in ("rendezvous.example:9000", "rendezvous.example:9000/7", "[::1]:9000/2"):
+        text = f"comity://{place}?invite={token}#{pin}"
+        url = JoinUrl.parse(text)
+        assert (str(url), url.invitation) == (text, token)
+        assert token not in repr(url)
+        assert str(url.uninvited) == f"comity://{place}#{pin}"
+    for query in (
+        "",
+        "invite",
+        "invite=",
+        "invite=5a",
+        f"invite={token.upper()}",
+        f"token={token}",
+        "a=1&b=2",
+    ):
+        with pytest.raises(InvalidJoinUrl):
+            JoinUrl.parse(f"comity://rendezvous.example:9000?{query}#{pin}")

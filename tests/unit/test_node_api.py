@@ -22,7 +22,7 @@ from comity.node.api.app import create_app
 from comity.node.api.failures import status_of
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
-from comity.node.sockets import listen_private
+from comity.storage.sockets import listen_private
 from comity.transport.simulation import Simulation
 from tests.simulated_nodes import SimulatedNode
 from tests.worlds import Town

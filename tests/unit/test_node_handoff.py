@@ -13,7 +13,7 @@ import pytest
 from comity import limits
 from comity.errors import InvalidInput
 from comity.node.handoff import Handoff
-from comity.node.sockets import listen_private, peer_user, same_user
+from comity.storage.sockets import listen_private, peer_user, same_user
 
 TOKEN = "0123456789abcdef" * 2
 

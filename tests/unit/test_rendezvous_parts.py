@@ -12,7 +12,7 @@ import pytest
 
 from comity import limits
 from comity.clock import ManualClock
-from comity.errors import InvalidInput
+from comity.errors import ComityError, InvalidInput
 from comity.protocol.registry import ServerMessage
 from comity.rendezvous.doors import listen, observed
 from comity.rendezvous.journal import JsonFormatter, TextFormatter
@@ -31,6 +31,8 @@ class Somebody:
         return True
 
     def mail_came(self) -> None: ...
+
+    def expel(self, error: ComityError) -> None: ...
 
     def supersede(self, instance: str) -> None: ...
 

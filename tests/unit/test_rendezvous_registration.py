@@ -55,7 +55,7 @@ def node() -> Registrant:
 
 
 def entry_of(node: Registrant) -> Entry:
-    return Entry(SERVER.public.fingerprint, node.identity.public, NONCE, frozenset({1}))
+    return Entry(SERVER.public.fingerprint, node.identity.public, NONCE)
 
 
 def opened(node: Registrant) -> Entry:
@@ -140,12 +140,28 @@ def test_no_common_version(node: Registrant, oldest: int, newest: int) -> None:
     assert refusal([*entry_of(node).handle(message, NOW)], final=True).code == "version_mismatch"
 
 
-def test_an_unknown_network_gets_the_uniform_answer(node: Registrant) -> None:
-    message = msgspec.structs.replace(node.open(), network=2)
-    error = refusal([*entry_of(node).handle(message, NOW)], final=True)
+def test_any_network_may_be_asked_for_and_the_registry_decides(node: Registrant) -> None:
+    """What is told here would tell which networks there are."""
+    elsewhere = replace(node, network=2)
+    entry = entry_of(elsewhere)
+    (said,) = entry.handle(elsewhere.open(), NOW)
+    assert isinstance(said, Say)
+    (admit,) = entry.handle(elsewhere.register(NONCE, NOW), NOW)
+    assert isinstance(admit, Admit)
+    assert admit.claim.network == 2
+
+
+def test_the_servers_own_key_is_not_admitted() -> None:
     own = Registrant(SERVER.public.fingerprint, hostname="x", identity=SERVER)
-    other = refusal([*entry_of(own).handle(own.open(), NOW)], final=True)
-    assert (error.code, error.message) == (other.code, other.message) == ("rendezvous_refused", error.message)
+    assert refusal([*entry_of(own).handle(own.open(), NOW)], final=True).code == "not_admitted"
+
+
+def test_an_invitation_is_handed_on(node: Registrant) -> None:
+    invited = replace(node, invitation="5a" * 32)
+    (admit,) = opened(invited).handle(invited.register(NONCE, NOW), NOW)
+    assert isinstance(admit, Admit)
+    assert admit.claim.invitation == "5a" * 32
+    assert "5a" * 32 not in repr(admit.claim)
 
 
 def denied(node: Registrant, entry: Entry, nonce: bytes = NONCE, now: float = NOW) -> str:

@@ -29,6 +29,8 @@ _SECTIONS = {
         "down": Entry("comity.cli.node:down", "Stop this node."),
         "status": Entry("comity.cli.node:status", "Tell whether this node runs and is registered."),
         "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
+        "config": Entry("comity.cli.config:config", "Read and change this node's settings."),
+        "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
     },
@@ -58,7 +60,7 @@ _SECTIONS = {
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
     },
     "Other programs": {
-        "rendezvous": Entry("comity.cli.programs:rendezvous", "Run a rendezvous server."),
+        "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),
         "demo": Entry("comity.cli.programs:demo", "Two hospitals, end to end, on this machine."),
         "version": Entry("comity.cli.about:version", "Print the version."),
     },

@@ -6,6 +6,7 @@ fingerprints 64 hexadecimal digits. Fields are only ever added.
 """
 
 from comity.control.audit import AuditEntry, AuditLogRequest, AuditLogResult, AuditVerifyResult
+from comity.control.config import ConfigListResult, ConfigSetResult, ConfigSetting
 from comity.control.exchange import (
     Progress,
     ReceivedFile,
@@ -67,6 +68,9 @@ __all__ = [
     "AuditLogRequest",
     "AuditLogResult",
     "AuditVerifyResult",
+    "ConfigListResult",
+    "ConfigSetResult",
+    "ConfigSetting",
     "ConfirmRequest",
     "ConfirmResult",
     "ExportRequest",

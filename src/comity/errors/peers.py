@@ -43,6 +43,14 @@ class RendezvousIdentityMismatch(RendezvousUnreachable):
     default_hint = "do not go on: compare the join URL with the rendezvous's operator by phone"
 
 
+class NotAdmitted(RendezvousRefused):
+    """The network is by invitation, or not there, or this key was removed from it: the answer is the same."""
+
+    code = "not_admitted"
+    exit_status = 26
+    default_hint = "ask the rendezvous's operator for an invitation, then run comity config set join URL"
+
+
 class UnknownPeer(ComityError):
     code = "unknown_peer"
     exit_status = 30

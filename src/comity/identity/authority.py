@@ -32,6 +32,20 @@ def parse_authority(text: str) -> tuple[str, int]:
     return normalise_host(host), int(port)
 
 
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT`` where the port may be 0; else InvalidInput."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise InvalidInput(
+            f"no port in {text!r}", hint="write --listen HOST:PORT, an IPv6 address in brackets"
+        )
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise InvalidInput(f"an IPv6 address stands in brackets, as in [{host}]:{port}")
+    return normalise_host(host), int(port)
+
+
 def format_authority(host: str, port: int) -> str:
     """``HOST:PORT``, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

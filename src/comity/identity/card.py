@@ -1,7 +1,10 @@
 """What people hand each other: cards, join URLs, and the forms that a PEER argument takes.
 
     comity:NAME@HOST:PORT#FINGERPRINT         a card: a node, where it is registered, and its key's pin
-    comity://HOST:PORT[/NETWORK]#FINGERPRINT  a join URL: a rendezvous, a network, and the server key's pin
+    comity://HOST:PORT[/NETWORK][?invite=TOKEN]#FINGERPRINT
+                                              a join URL: a rendezvous, a network, and the server key's pin
+
+An invitation's token is 32 bytes in hexadecimal, and a secret: it lets one key in, or as many as it has uses.
 
 Who holds one has nothing left to trust at first contact (SECURITY.md rule 5). Nothing is looked up here.
 """
@@ -9,7 +12,7 @@ Who holds one has nothing left to trust at first contact (SECURITY.md rule 5). N
 from __future__ import annotations
 
 import re
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from comity.errors import InvalidCard, InvalidInput, InvalidJoinUrl
 from comity.identity.address import NETWORK_MAX, Address
@@ -19,6 +22,7 @@ from comity.identity.hostname import normalise_hostname
 
 _SCHEME = "comity:"
 _TEXT_CHARS = 1024  # longer than any card or URL with a name that the DNS can carry
+_TOKEN = re.compile(r"[0-9a-f]{64}\Z")
 _NETWORK = re.compile(r"[1-9][0-9]{0,4}\Z")
 _FINGERPRINT_LIKE = re.compile(r"(?:[0-9a-fA-F][\s:\-]*){64}\Z")
 
@@ -63,15 +67,21 @@ class Card:
 
 @dataclass(frozen=True)
 class JoinUrl:
-    """``host`` (IPv6 without brackets), ``port``, ``network``; ``fingerprint`` of the rendezvous's key."""
+    """``host`` (IPv6 without brackets), ``port``, ``network``; ``fingerprint`` of the rendezvous's key.
+
+    ``invitation`` is the token of the network's invitation, None where it is open.
+    """
 
     host: str
     port: int
     network: int = 1
     _: KW_ONLY
     fingerprint: Fingerprint
+    invitation: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.invitation is not None and not _TOKEN.match(self.invitation):
+            raise InvalidJoinUrl("an invitation is 64 hexadecimal digits")
         try:
             spelled = normalise_host(self.host)
         except InvalidInput as error:
@@ -92,7 +102,9 @@ class JoinUrl:
         rest, hash_sign, fingerprint = line.removeprefix(_SCHEME + "//").partition("#")
         if not hash_sign:
             raise InvalidJoinUrl("the join URL lacks #FINGERPRINT, without which nobody knows who answers")
-        if "?" in rest:
+        rest, question, query = rest.partition("?")
+        name, _, token = query.partition("=")
+        if question and name != "invite":
             raise InvalidJoinUrl(
                 "this join URL carries parameters that this version does not know",
                 hint="upgrade comity, then run the same command again",
@@ -107,16 +119,22 @@ class JoinUrl:
             pin = Fingerprint.parse(fingerprint)
         except InvalidInput as error:
             raise InvalidJoinUrl(f"not a join URL: {error}") from error
-        return cls(host, port, int(network or "1"), fingerprint=pin)
+        return cls(host, port, int(network or "1"), fingerprint=pin, invitation=token if question else None)
 
     @property
     def authority(self) -> str:
         """``host:port``, an IPv6 host in brackets: how cards name this rendezvous."""
         return format_authority(self.host, self.port)
 
+    @property
+    def uninvited(self) -> JoinUrl:
+        """The same without its invitation: what may be shown."""
+        return replace(self, invitation=None)
+
     def __str__(self) -> str:
         network = "" if self.network == 1 else f"/{self.network}"
-        return f"{_SCHEME}//{self.authority}{network}#{self.fingerprint}"
+        query = "" if self.invitation is None else f"?invite={self.invitation}"
+        return f"{_SCHEME}//{self.authority}{network}{query}#{self.fingerprint}"
 
 
 @dataclass(frozen=True)

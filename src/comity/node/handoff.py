@@ -17,7 +17,7 @@ import socket
 
 from comity import limits
 from comity.errors import InvalidInput
-from comity.node.sockets import same_user
+from comity.storage.sockets import same_user
 
 log = logging.getLogger("comity.node")
 

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Literal
 
 from comity import limits
 from comity.clock import rfc3339
 from comity.identity.text import printable
 from comity.storage.private import touch_private
+from comity.storage.settings import LogFormat
 
-LogFormat = Literal["text", "json"]
 _VALUE_CHARS = 512
 #: uvicorn tells of its starting and stopping at info; ours say more.
 _LEVELS = {"comity": logging.INFO, "uvicorn": logging.WARNING}

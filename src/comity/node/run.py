@@ -23,9 +23,9 @@ from comity.node.config import Settings
 from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
 from comity.node.ready import ReadyLine
-from comity.node.sockets import listen_private
 from comity.storage.home import Home
 from comity.storage.runtime import Runtime
+from comity.storage.sockets import listen_private
 from comity.transport.rendezvous_connection import SupersededHere
 from comity.transport.rendezvous_keeper import FINAL
 

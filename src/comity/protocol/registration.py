@@ -9,18 +9,19 @@ The connection's TLS key is known before the first message; a registration count
 for this rendezvous, over this connection's nonce (SECURITY.md rules 1 and 7). A registered node may register
 again with the same nonce, to change what it claims.
 
-It doesn't know names, sequences or who is online: ``Admit`` asks the registry, which answers ``Admitted`` or
+It doesn't know networks, names, sequences or who is online, and so tells nobody which networks there are:
+``Admit`` asks the registry, which answers ``Admitted`` or
 ``Denied``. The nonce and the time are arguments.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
 from comity import limits
-from comity.errors import ComityError, InvalidInput, RemoteProtocolError, RendezvousRefused, VersionMismatch
+from comity.errors import ComityError, InvalidInput, NotAdmitted, RemoteProtocolError, VersionMismatch
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
@@ -66,7 +67,7 @@ class Phase(Enum):
 class Claim:
     """A verified registration: this key, under this name, with this sealing key.
 
-    ``sealing_key`` is the envelope in JSON, ``sealing`` the statement in it.
+    ``sealing_key`` is the envelope in JSON, ``sealing`` the statement in it, ``invitation`` a token.
     """
 
     network: int
@@ -77,6 +78,7 @@ class Claim:
     tags: tuple[str, ...]
     sealing_key: str
     sealing: SealingKey
+    invitation: str | None = field(default=None, repr=False)
 
 
 # ── events in ─────────────────────────────────────────────────────────────────────────────────────────
@@ -146,13 +148,10 @@ TRANSITIONS: dict[tuple[Phase, type], Phase] = {
 class Entry:
     """The state of one connection of ``peer``, the key that its TLS proved."""
 
-    def __init__(
-        self, rendezvous: Fingerprint, peer: PublicKey, nonce: bytes, networks: frozenset[int]
-    ) -> None:
+    def __init__(self, rendezvous: Fingerprint, peer: PublicKey, nonce: bytes) -> None:
         self._rendezvous = rendezvous
         self._peer = peer
         self._nonce = nonce.hex()
-        self._networks = networks
         self._network = 0
         self._instance = ""
         self._before = Phase.ARRIVED  # where a denied registration goes back to
@@ -191,7 +190,7 @@ class Entry:
                     f"the node {event.oldest} to {event.newest}"
                 )
             )
-        if event.network not in self._networks or self._peer.fingerprint == self._rendezvous:
+        if self._peer.fingerprint == self._rendezvous:
             return self._close(not_admitted())
         self._network, self._instance = event.network, event.instance
         return [Say(Challenge(version=version, nonce=self._nonce, time=int(now)))]
@@ -219,6 +218,7 @@ class Entry:
             tags=tuple(dict.fromkeys(registration.tags)),
             sealing_key=envelope.to_json().decode(),  # others are told no byte that is not signed
             sealing=sealing,
+            invitation=event.invitation,
         )
 
     def _read(self, text: str, kind: type[S], lifetime: int, now: float) -> tuple[S, Envelope]:
@@ -235,6 +235,6 @@ class Entry:
         return statement, envelope
 
 
-def not_admitted() -> RendezvousRefused:
+def not_admitted() -> NotAdmitted:
     """The one answer to whoever may not come in, whatever the reason."""
-    return RendezvousRefused("not admitted to this network")
+    return NotAdmitted("not admitted to this network")

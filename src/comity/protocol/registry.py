@@ -54,12 +54,18 @@ class Open(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     instance: Hex16
 
 
-class Register(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="register"):
-    """``statement``: a DSSE envelope over a Registration; ``sealing_key``: one over a SealingKey."""
+class Register(
+    _Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="register", omit_defaults=True
+):
+    """``statement``: a DSSE envelope over a Registration; ``sealing_key``: one over a SealingKey.
+
+    ``invitation`` is the token of the join URL, for a key's first registration; later it is ignored.
+    """
 
     id: RequestId
     statement: Annotated[str, msgspec.Meta(max_length=limits.STATEMENT_BYTES)]
     sealing_key: Annotated[str, msgspec.Meta(max_length=limits.STATEMENT_BYTES)]
+    invitation: Hex32 | None = None
 
 
 class Resolve(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resolve"):

@@ -41,7 +41,7 @@ from comity.protocol.registry import (
     ServerMessage,
     Ticket,
 )
-from comity.rendezvous import mailbox, registry
+from comity.rendezvous import mailbox, membership, registry
 from comity.rendezvous.buckets import Buckets, Rate
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.presence import NodeKey, Presence
@@ -72,7 +72,6 @@ class Desk:
     def __init__(
         self,
         own: Fingerprint,
-        networks: frozenset[int],
         *,
         scribe: Scribe,
         presence: Presence,
@@ -82,7 +81,6 @@ class Desk:
         rates: Rates = RATES,
     ) -> None:
         self.own = own
-        self.networks = networks
         self.clock = clock
         self.journal = journal
         self._scribe = scribe
@@ -99,9 +97,9 @@ class Desk:
         self._take(self._registers, key)
 
     async def admit(self, claim: Claim) -> Node:
-        """The node as it is on disk now. What ``registry.register`` raises, or a storage failure."""
+        """The node as it is on disk now. What ``membership.admit`` raises, or a storage failure."""
         now = self.clock.now()
-        return await self._scribe.run(lambda books: registry.register(books.nodes, claim, now))
+        return await self._scribe.run(lambda books: membership.admit(books, claim, now))
 
     async def waiting(self, node: NodeKey, after: int) -> list[Kept]:
         """A page of the mail that waits for a node behind place ``after``."""

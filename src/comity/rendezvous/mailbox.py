@@ -13,7 +13,7 @@ from __future__ import annotations
 from comity import limits
 from comity.errors import InvalidInput, MailboxFull, UnknownPeer
 from comity.protocol.registry import Mail, Post, Reserve
-from comity.rendezvous.stores import Books, Kept, Letter, Letters
+from comity.rendezvous.stores import Books, Kept, Letter
 
 
 def recipient_of(books: Books, network: int, sender: bytes, request: Post) -> bytes:
@@ -37,7 +37,7 @@ def keep(books: Books, network: int, sender: bytes, request: Post, now: float) -
     if books.letters.find(network, recipient, sender, message_id) is not None:
         return recipient
     reserved = books.letters.reserves(network, recipient, sender)
-    _check_room(books.letters, network, sender, recipient, reserved=reserved)
+    _check_room(books, network, sender, recipient, reserved=reserved)
     books.letters.add(
         Letter(
             network=network,
@@ -86,19 +86,26 @@ def signal(sender: bytes, request: Post, now: float) -> Mail:
     )
 
 
-def _check_room(letters: Letters, network: int, sender: bytes, recipient: bytes, *, reserved: bool) -> None:
+def _check_room(books: Books, network: int, sender: bytes, recipient: bytes, *, reserved: bool) -> None:
     """MailboxFull, naming the bound that was met."""
+    letters, kept = books.letters, books.tenancy.network(network)
+    most_mail = min(limits.MAIL_PER_NETWORK, kept.max_mail if kept else 0)
+    strangers_mail = min(limits.MAIL_PER_NETWORK_STRANGERS, most_mail // 2)
+    letters, kept = books.letters, books.tenancy.network(network)
+    most_mail, strangers_mail = limits.MAIL_PER_NETWORK, limits.MAIL_PER_NETWORK_STRANGERS
+    if kept is not None and kept.max_mail < most_mail:
+        most_mail, strangers_mail = kept.max_mail, kept.max_mail // 2
     everywhere, there = letters.held_in(network), letters.held_for(network, recipient)
     between = letters.held_between(network, sender, recipient)
     bounds = [
-        (everywhere.all, limits.MAIL_PER_NETWORK, "the rendezvous's mailboxes are full"),
+        (everywhere.all, most_mail, "the rendezvous's mailboxes are full"),
         (there.all, limits.MAIL_PER_RECIPIENT, "the recipient's mailbox is full"),
         (between, limits.MAIL_PER_SENDER, "too many messages to this recipient wait"),
     ]
     if not reserved:
         as_stranger = letters.held_as_stranger(network, sender)
         bounds += [
-            (everywhere.strangers, limits.MAIL_PER_NETWORK_STRANGERS, "the rendezvous's mailboxes are full"),
+            (everywhere.strangers, strangers_mail, "the rendezvous's mailboxes are full"),
             (there.strangers, limits.MAIL_STRANGERS, "the recipient's mailbox is full for first contacts"),
             (between, limits.MAIL_PER_STRANGER, "too many messages to this recipient wait"),
             (as_stranger, limits.MAIL_PER_SENDER, "too many messages to strangers wait"),

@@ -12,14 +12,14 @@ from dataclasses import replace
 from comity import limits
 from comity.errors import LocalProtocolError
 from comity.rendezvous.stores import Held, Kept, Letter, Node
-
-OPEN_NETWORK = 1
+from comity.rendezvous.tenancy import DEFAULT_NETWORK
+from comity.rendezvous.tenancy_memory import MemoryTenancy
 
 
 class MemoryNodes:
     def __init__(self) -> None:
         self.rows: dict[tuple[int, bytes], Node] = {}
-        self.next: dict[int, int] = {OPEN_NETWORK: limits.NODE_FIRST}
+        self.next: dict[int, int] = {DEFAULT_NETWORK: limits.NODE_FIRST}
 
     def networks(self) -> frozenset[int]:
         return frozenset(self.next)
@@ -65,6 +65,13 @@ class MemoryNodes:
         if node := self.get(network, key):
             self.rows[network, key] = replace(node, last_seen=at)
 
+    def everyone(self, network: int) -> list[Node]:
+        found = (node for node in self.rows.values() if node.network == network)
+        return sorted(found, key=lambda node: node.number)
+
+    def remove(self, network: int, key: bytes) -> None:
+        self.rows.pop((network, key), None)
+
     def latest(self) -> int:
         return max((node.last_seen for node in self.rows.values()), default=0)
 
@@ -100,6 +107,14 @@ class MemoryLetters:
     def remove(self, network: int, recipient: bytes, sender: bytes, message_id: bytes) -> bool:
         place = self._place(network, recipient, sender, message_id)
         return place is not None and self.rows.pop(place) is not None
+
+    def drop(self, network: int, recipient: bytes) -> None:
+        self.rows = {
+            place: letter
+            for place, letter in self.rows.items()
+            if (letter.network, letter.recipient) != (network, recipient)
+        }
+        self.lists.pop((network, recipient), None)
 
     def expire(self, before: int) -> int:
         late = [place for place, letter in self.rows.items() if letter.posted < before]
@@ -152,15 +167,18 @@ class MemoryBooks:
     def __init__(self) -> None:
         self.nodes = MemoryNodes()
         self.letters = MemoryLetters()
+        self.tenancy = MemoryTenancy(lambda: self.nodes.next)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         nodes, letters = self.nodes, self.letters
+        tenancy = self.tenancy.snapshot()
         before = (dict(nodes.rows), dict(nodes.next), letters.place, dict(letters.rows), dict(letters.lists))
         try:
             yield
         except BaseException:
             nodes.rows, nodes.next, letters.place, letters.rows, letters.lists = before
+            self.tenancy.restore(tenancy)
             raise
 
     def close(self) -> None:

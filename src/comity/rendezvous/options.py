@@ -44,13 +44,19 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str], home
     InvalidInput; SystemExit for --help and wrong flags.
     """
     found = parser().parse_args(arguments)
-    state = found.state or environment.get(STATE_VARIABLE) or home / DEFAULT_STATE
     return Options(
         listen=tuple(parse_listen(text) for text in found.listen),
         advertise=None if found.advertise is None else parse_advertise(found.advertise),
-        state=Path(os.path.expanduser(state)).absolute(),
+        state=state_folder(found.state, environment, home),
         log_format=found.log_format,
     )
+
+
+def state_folder(flag: str | None, environment: Mapping[str, str], home: Path) -> Path:
+    """Where the server's state lies: the flag, the environment, or the default."""
+    return Path(
+        os.path.expanduser(flag or environment.get(STATE_VARIABLE) or home / DEFAULT_STATE)
+    ).absolute()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from comity.errors import ComityError
 from comity.protocol.registry import ServerMessage
 
 NodeKey = tuple[int, bytes]  # network, raw key
@@ -25,6 +26,9 @@ class Present(Protocol):
     def mail_came(self) -> None:
         """Have it look into its mailbox."""
 
+    def expel(self, error: ComityError) -> None:
+        """End it: an administrator decided so."""
+
     def supersede(self, instance: str) -> None:
         """End it: ``instance`` took its place."""
 
@@ -36,6 +40,10 @@ class Presence:
 
     def __len__(self) -> int:
         return len(self._here)
+
+    def here(self) -> list[NodeKey]:
+        """Everybody who is online."""
+        return list(self._here)
 
     def get(self, network: int, key: bytes) -> Present | None:
         """The node's connection, None where it is away."""

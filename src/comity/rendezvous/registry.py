@@ -9,6 +9,8 @@ Functions over the stores, inside the caller's transaction: no IO of their own, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comity import limits
 from comity.errors import InvalidInput, NameTaken, RemoteProtocolError, RendezvousRefused, UnknownPeer
 from comity.identity.address import Address
@@ -19,9 +21,11 @@ from comity.protocol.statements import SealingKey
 from comity.protocol.wire import decode_canonical
 from comity.rendezvous.stores import Node, Nodes
 
+_NAMELESS = "#"  # no hostname begins like this
 
-def register(nodes: Nodes, claim: Claim, now: float) -> Node:
-    """Enter a verified claim.
+
+def register(nodes: Nodes, claim: Claim, now: float, number: int | None = None) -> Node:
+    """Enter a verified claim; ``number`` is kept for this key, where it was here before.
 
     NameTaken, RemoteProtocolError (an older sealing key), RendezvousRefused (full).
     """
@@ -39,7 +43,7 @@ def register(nodes: Nodes, claim: Claim, now: float) -> Node:
     node = Node(
         network=claim.network,
         key=key,
-        number=nodes.next_number(claim.network) if known is None else known.number,
+        number=known.number if known else number or nodes.next_number(claim.network),
         hostname=claim.hostname,
         public=claim.public,
         tags=claim.tags,
@@ -67,7 +71,7 @@ def resolve(nodes: Nodes, network: int, request: Resolve) -> Node:
     elif request.address is not None:
         address = Address.parse(request.address)
         node = nodes.numbered(network, address.node) if address.network == network else None
-    if node is None:
+    if node is None or is_nameless(node):
         raise UnknownPeer("no such node in this network")
     return node
 
@@ -75,6 +79,16 @@ def resolve(nodes: Nodes, network: int, request: Resolve) -> Node:
 def find(nodes: Nodes, network: int, request: Find) -> list[Node]:
     """Public nodes, at most ``limits.FIND_RESULTS``, by hostname."""
     return nodes.listed(network, request.tag, limits.FIND_RESULTS)
+
+
+def nameless(node: Node) -> Node:
+    """The node once its name was taken from it: unlisted, and resolved by nobody until it claims another."""
+    return replace(node, hostname=_NAMELESS + node.key.hex(), public=False)
+
+
+def is_nameless(node: Node) -> bool:
+    """Whether its name was taken from this node."""
+    return node.hostname.startswith(_NAMELESS)
 
 
 def record(node: Node, *, online: bool, now: float) -> Record:

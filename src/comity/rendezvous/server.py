@@ -18,15 +18,17 @@ from pathlib import Path
 from comity import limits
 from comity.clock import Clock, rfc3339
 from comity.entropy import Entropy
-from comity.errors import ComityError, InvalidInput
+from comity.errors import ComityError, InvalidInput, LocalProtocolError
 from comity.identity.authority import normalise_host
 from comity.identity.card import JoinUrl
 from comity.identity.keys import Identity
 from comity.protocol.registry import RELAY_PREFACE
 from comity.rendezvous.desk import RATES, Desk, Rates
 from comity.rendezvous.doors import Doors, listen
+from comity.rendezvous.hatch import Hatch
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.lobby import Lobby
+from comity.rendezvous.office import Office
 from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.presence import Presence
 from comity.rendezvous.reception import TLS_HANDSHAKE, Reception
@@ -36,6 +38,7 @@ from comity.rendezvous.sqlite import SqliteBooks
 from comity.rendezvous.state import State
 from comity.rendezvous.stores import Books
 from comity.rendezvous.wires import Wires
+from comity.storage.sockets import listen_private
 from comity.transport.tls import Credentials
 
 _HOUSEKEEPING = 1.0  # seconds
@@ -81,7 +84,7 @@ class Server:
             scribe = Scribe(lambda: SqliteBooks(state.database))
             await scribe.open()
             stack.push_async_callback(scribe.close)
-            networks, latest = await scribe.run(_opening)
+            latest = await scribe.run(_latest)
             clock = self._floored(latest)
             wires = Wires(clock)
             wires.start()
@@ -91,7 +94,6 @@ class Server:
             relay = Relay(wires, clock, self._entropy, self._journal)
             desk = Desk(
                 identity.public.fingerprint,
-                networks,
                 scribe=scribe,
                 presence=presence,
                 relay=relay,
@@ -111,9 +113,14 @@ class Server:
             )
             listeners = self._bind(stack)
             path = self._announce(state, identity)
+            office = Office(scribe.run, presence, clock, self._entropy, self._join)
+            hatch = Hatch(listen_private(state.hatch), office, self._journal)
+            stack.callback(state.hatch.unlink, missing_ok=True)
+            stack.callback(hatch.close)
             stack.push_async_callback(doors.close)
             async with asyncio.TaskGroup() as tasks:
                 work = [tasks.create_task(doors.keep(listener)) for listener in listeners]
+                work.append(tasks.create_task(hatch.keep()))
                 work.append(
                     tasks.create_task(_keep_house(scribe, presence, relay, desk, clock, self._journal))
                 )
@@ -124,6 +131,11 @@ class Server:
                 for task in work:
                     task.cancel()
         self._journal.info("stopped")
+
+    def _join(self) -> JoinUrl:
+        if self.join_url is None:
+            raise LocalProtocolError("an administrator was served before the doors were open")
+        return self.join_url
 
     def _floored(self, latest: float) -> Clock:
         now = self._clock.now()
@@ -170,8 +182,8 @@ def _own_name() -> str:
         ) from error
 
 
-def _opening(books: Books) -> tuple[frozenset[int], float]:
-    return books.nodes.networks(), float(max(books.nodes.latest(), books.letters.latest()))
+def _latest(books: Books) -> float:
+    return float(max(books.nodes.latest(), books.letters.latest()))
 
 
 async def _keep_house(

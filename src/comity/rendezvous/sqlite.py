@@ -15,79 +15,10 @@ from pathlib import Path
 
 from comity import limits
 from comity.errors import LocalProtocolError
+from comity.rendezvous.schema import MIGRATIONS
 from comity.rendezvous.stores import Held, Kept, Letter, Node
+from comity.rendezvous.tenancy_sqlite import SqliteTenancy
 from comity.storage.database import Database
-
-SCHEMA_1 = """
-CREATE TABLE networks (
-    network INTEGER PRIMARY KEY,
-    next_number INTEGER NOT NULL
-);
-INSERT INTO networks VALUES (1, 16); -- limits.NODE_FIRST
-
-CREATE TABLE nodes (
-    network INTEGER NOT NULL REFERENCES networks,
-    key BLOB NOT NULL,
-    number INTEGER NOT NULL,
-    hostname TEXT NOT NULL,
-    public INTEGER NOT NULL,
-    tags TEXT NOT NULL,
-    sealing_key TEXT NOT NULL,
-    sealing_sequence INTEGER NOT NULL,
-    last_seen INTEGER NOT NULL,
-    PRIMARY KEY (network, key),
-    UNIQUE (network, hostname),
-    UNIQUE (network, number)
-);
-CREATE INDEX nodes_public ON nodes (network, hostname) WHERE public;
-
-CREATE TABLE node_tags (
-    network INTEGER NOT NULL,
-    tag TEXT NOT NULL,
-    key BLOB NOT NULL,
-    PRIMARY KEY (network, tag, key),
-    FOREIGN KEY (network, key) REFERENCES nodes
-) WITHOUT ROWID;
-CREATE INDEX node_tags_key ON node_tags (network, key);
-
-CREATE TABLE letters (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    network INTEGER NOT NULL REFERENCES networks,
-    recipient BLOB NOT NULL,
-    sender BLOB NOT NULL,
-    message_id BLOB NOT NULL,
-    posted INTEGER NOT NULL,
-    reserved INTEGER NOT NULL,
-    blob BLOB NOT NULL,
-    UNIQUE (network, recipient, sender, message_id)
-);
-CREATE INDEX letters_waiting ON letters (network, recipient, place, reserved);
-CREATE INDEX letters_sent ON letters (network, sender, reserved);
-CREATE INDEX letters_posted ON letters (posted);
-
-CREATE TABLE letter_totals (
-    network INTEGER PRIMARY KEY REFERENCES networks,
-    held INTEGER NOT NULL,
-    strangers INTEGER NOT NULL
-);
-CREATE TRIGGER letter_added AFTER INSERT ON letters BEGIN
-    INSERT OR IGNORE INTO letter_totals VALUES (new.network, 0, 0);
-    UPDATE letter_totals SET held = held + 1, strangers = strangers + (1 - new.reserved)
-        WHERE network = new.network;
-END;
-CREATE TRIGGER letter_removed AFTER DELETE ON letters BEGIN
-    UPDATE letter_totals SET held = held - 1, strangers = strangers - (1 - old.reserved)
-        WHERE network = old.network;
-END;
-
-CREATE TABLE reservations (
-    network INTEGER NOT NULL,
-    recipient BLOB NOT NULL,
-    sender BLOB NOT NULL,
-    PRIMARY KEY (network, recipient, sender)
-) WITHOUT ROWID;
-"""
-MIGRATIONS = (SCHEMA_1,)
 
 _NODE = "network, key, number, hostname, public, tags, sealing_key, sealing_sequence, last_seen"
 _LETTER = "network, recipient, sender, message_id, blob, posted, reserved"
@@ -147,6 +78,14 @@ class SqliteNodes:
     def seen(self, network: int, key: bytes, at: int) -> None:
         self._db.execute("UPDATE nodes SET last_seen = ? WHERE network = ? AND key = ?", (at, network, key))
 
+    def everyone(self, network: int) -> list[Node]:
+        sql = f"SELECT {_NODE} FROM nodes WHERE network = ? ORDER BY number"  # noqa: S608  constants of this module
+        return [_node(row) for row in self._db.execute(sql, (network,))]
+
+    def remove(self, network: int, key: bytes) -> None:
+        self._db.execute("DELETE FROM node_tags WHERE network = ? AND key = ?", (network, key))
+        self._db.execute("DELETE FROM nodes WHERE network = ? AND key = ?", (network, key))
+
     def latest(self) -> int:
         return self._number("SELECT COALESCE(MAX(last_seen), 0) FROM nodes", ())
 
@@ -189,6 +128,11 @@ class SqliteLetters:
     def remove(self, network: int, recipient: bytes, sender: bytes, message_id: bytes) -> bool:
         sql = f"DELETE FROM letters WHERE {_NAME}"  # noqa: S608  constants of this module
         return self._db.execute(sql, (network, recipient, sender, message_id)).rowcount > 0
+
+    def drop(self, network: int, recipient: bytes) -> None:
+        for table in ("letters", "reservations"):
+            sql = f"DELETE FROM {table} WHERE network = ? AND recipient = ?"  # noqa: S608  the two names above
+            self._db.execute(sql, (network, recipient))
 
     def expire(self, before: int) -> int:
         return self._db.execute("DELETE FROM letters WHERE posted < ?", (before,)).rowcount
@@ -243,6 +187,7 @@ class SqliteBooks:
         self._db = Database(path, MIGRATIONS)
         self.nodes = SqliteNodes(self._db)
         self.letters = SqliteLetters(self._db)
+        self.tenancy = SqliteTenancy(self._db)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()

@@ -5,6 +5,7 @@
         rendezvous.db     0600  nodes, letters (``sqlite``)
         join.url          0600  one line, written when the sockets are bound
         lock              0600  flock(2), released by the kernel when the server ends
+        admin.sock        0600  where administrators are served, while the server runs
 
 It does not know what the database holds.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from comity import limits
@@ -37,6 +40,8 @@ class State:
                 f"another rendezvous serves from {folder}",
                 hint="stop it first, or choose another folder with --state DIR",
             ) from None
+        self._kept = ExitStack()
+        self.hatch = self._kept.enter_context(hatch_of(folder))
 
     @property
     def database(self) -> Path:
@@ -51,6 +56,10 @@ class State:
         write_private(path, identity.to_pem(), replace=False)
         return identity
 
+    def read_join_url(self) -> JoinUrl:
+        """What ``write_join_url`` wrote last."""
+        return JoinUrl.parse(read_private(self.folder / "join.url", limits.KEY_FILE_BYTES).decode())
+
     def write_join_url(self, url: JoinUrl) -> Path:
         """Put the join URL where ``comity init --join`` can read it."""
         path = self.folder / "join.url"
@@ -59,4 +68,19 @@ class State:
 
     def close(self) -> None:
         """Let another server in."""
+        self._kept.close()
         os.close(self._lock)
+
+
+@contextmanager
+def hatch_of(folder: Path) -> Iterator[Path]:
+    """Where the administrators' socket is, by a path that is short enough for one."""
+    path = folder / "admin.sock"
+    if len(os.fsencode(path)) <= limits.SOCKET_PATH_BYTES:
+        yield path
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{opened}/{path.name}")
+    finally:
+        os.close(opened)

@@ -1,4 +1,4 @@
-"""What the rendezvous keeps, as interfaces: nodes, letters, and the books that hold both.
+"""What the rendezvous keeps, as interfaces: nodes, letters, and the books that hold both and ``tenancy``.
 
 Adapters: ``sqlite`` (the server's) and ``memory`` (its twin), held to one contract suite
 (``tests/contract/test_rendezvous_stores.py``). Stores keep and find; they decide nothing: ``registry`` and
@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+from comity.rendezvous.tenancy import Tenancy
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class Nodes(Protocol):
 
     def seen(self, network: int, key: bytes, at: int) -> None: ...
 
+    def everyone(self, network: int) -> list[Node]:
+        """All nodes of a network, by number."""
+
+    def remove(self, network: int, key: bytes) -> None:
+        """Forget a node; its number is never given out again."""
+
     def latest(self) -> int:
         """The latest ``last_seen``; 0 where there is no node."""
 
@@ -105,6 +113,9 @@ class Letters(Protocol):
 
     def remove(self, network: int, recipient: bytes, sender: bytes, message_id: bytes) -> bool:
         """Whether there was one."""
+
+    def drop(self, network: int, recipient: bytes) -> None:
+        """Remove all letters to this recipient, and its reservations."""
 
     def expire(self, before: int) -> int:
         """Remove what was posted before this time; how many there were."""
@@ -128,13 +139,16 @@ class Letters(Protocol):
 
 
 class Books(Protocol):
-    """Both stores, and the transactions over them. One thread at a time."""
+    """The stores, and the transactions over them. One thread at a time."""
 
     @property
     def nodes(self) -> Nodes: ...
 
     @property
     def letters(self) -> Letters: ...
+
+    @property
+    def tenancy(self) -> Tenancy: ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """Durable when it is left normally, as if it had never begun when it is left by an exception.

@@ -51,7 +51,7 @@ class Visit:
         self._desk = desk
         self._presence = presence
         self._come_in = come_in
-        self._entry = Entry(desk.own, channel.peer, nonce, desk.networks)
+        self._entry = Entry(desk.own, channel.peer, nonce)
         self._outgoing = Outgoing(channel)
         self._mail = asyncio.Event()
         self._shown = {"fingerprint": str(channel.peer.fingerprint), "remote": observed}
@@ -82,6 +82,10 @@ class Visit:
 
     def mail_came(self) -> None:
         self._mail.set()
+
+    def expel(self, error: ComityError) -> None:
+        self._refused(error)
+        self._outgoing.finish(self._desk.failure(0, error))
 
     def supersede(self, instance: str) -> None:
         self._desk.journal.info("superseded", **self._shown)

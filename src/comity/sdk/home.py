@@ -22,7 +22,7 @@ from comity.storage.keystore import FileKeyStore
 from comity.storage.private import read_private, write_private
 
 #: Beside the key, so that a card can be printed while the key itself is locked by a passphrase.
-_FINGERPRINT_FILE = "fingerprint"
+FINGERPRINT_FILE = "fingerprint"
 
 
 def init(request: InitRequest, *, home: Path | None = None, passphrase: str | None = None) -> InitResult:
@@ -45,7 +45,7 @@ def init(request: InitRequest, *, home: Path | None = None, passphrase: str | No
     if not request.rename:
         identity = _identity(FileKeyStore(place.identity_key), passphrase)
         text = f"{identity.public.fingerprint}\n"
-        write_private(place.path / _FINGERPRINT_FILE, text.encode("ascii"), replace=True)
+        write_private(place.path / FINGERPRINT_FILE, text.encode("ascii"), replace=True)
     place.write_config(config)
     return card(place.path)
 
@@ -105,7 +105,7 @@ def _identity(store: FileKeyStore, passphrase: str | None) -> Identity:
 
 
 def _fingerprint(place: Home) -> Fingerprint:
-    file = place.path / _FINGERPRINT_FILE
+    file = place.path / FINGERPRINT_FILE
     if file.exists():
         return Fingerprint.parse(read_private(file, limits.KEY_FILE_BYTES).decode("ascii", "replace"))
     return FileKeyStore(place.identity_key).load().public.fingerprint

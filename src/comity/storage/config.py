@@ -1,8 +1,7 @@
 """``config.toml``: what the person at this node decided, as one frozen value; read strictly, written whole.
 
-Only the file's own format lives here: which flag or environment variable takes precedence is for
-``comity.node.config``, and what a hostname or a join URL looks like for ``comity.identity``. The file is
-TOML 1.0; the writer knows the three kinds of value that occur.
+Only the file's own format lives here: what each setting takes, and which flag or environment variable goes
+before it, is for ``settings``. The file is TOML 1.0; the writer knows the three kinds of value that occur.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ class Config:
     """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node.
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
+    ``passphrase_file`` names the file with the identity key's passphrase.
     """
 
     hostname: str
@@ -34,6 +34,8 @@ class Config:
     public: bool = False
     tags: tuple[str, ...] = ()
     private_networks: tuple[str, ...] = ()
+    passphrase_file: str = ""
+    log_format: str = "text"
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

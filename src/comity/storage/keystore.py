@@ -25,8 +25,8 @@ from comity.identity.keys import Identity
 from comity.storage.private import read_private, write_private
 
 _KEY_BYTES = 32
-_SALT_BYTES = 16
-_NONCE_BYTES = 12
+SALT_BYTES = 16
+NONCE_BYTES = 12
 _PEM = b"-----BEGIN "
 
 
@@ -48,7 +48,7 @@ class KeyStore(Protocol):
         ...
 
 
-class _Kdf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Kdf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Argon2id (RFC 9106). The bounds keep a damaged file from exhausting this machine's memory."""
 
     name: Literal["argon2id"] = "argon2id"
@@ -60,7 +60,7 @@ class _Kdf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class _Protected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: Literal["comity-protected-key-v1"] = "comity-protected-key-v1"
-    kdf: _Kdf
+    kdf: Kdf
     cipher: Literal["aes-256-gcm"] = "aes-256-gcm"
     nonce: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{24}\Z")]
     ciphertext: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})+\Z")] = ""
@@ -123,15 +123,15 @@ class MemoryKeyStore:
 
 
 def _protect(pem: bytes, passphrase: str) -> bytes:
-    kdf = _Kdf(salt=os.urandom(_SALT_BYTES).hex())
-    nonce = os.urandom(_NONCE_BYTES)
+    kdf = Kdf(salt=os.urandom(SALT_BYTES).hex())
+    nonce = os.urandom(NONCE_BYTES)
     empty = _Protected(kdf=kdf, nonce=nonce.hex())
-    ciphertext = AESGCM(_derive(kdf, passphrase)).encrypt(nonce, pem, empty.header())
+    ciphertext = AESGCM(derive(kdf, passphrase)).encrypt(nonce, pem, empty.header())
     return msgspec.json.encode(msgspec.structs.replace(empty, ciphertext=ciphertext.hex())) + b"\n"
 
 
 def _open(protected: _Protected, passphrase: str) -> bytes:
-    cipher = AESGCM(_derive(protected.kdf, passphrase))
+    cipher = AESGCM(derive(protected.kdf, passphrase))
     nonce, ciphertext = bytes.fromhex(protected.nonce), bytes.fromhex(protected.ciphertext)
     try:
         return cipher.decrypt(nonce, ciphertext, protected.header())
@@ -139,7 +139,8 @@ def _open(protected: _Protected, passphrase: str) -> bytes:
         raise WrongPassphrase("the passphrase is not the one that protects the identity key") from None
 
 
-def _derive(kdf: _Kdf, passphrase: str) -> bytes:
+def derive(kdf: Kdf, passphrase: str) -> bytes:
+    """The 32-byte key that a passphrase gives; InvalidInput for an empty one."""
     secret = _normal(passphrase).encode("utf-8")
     function = Argon2id(
         salt=bytes.fromhex(kdf.salt),

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import ifaddr
 
 from comity import limits
-from comity.identity.authority import format_authority
-from comity.transport.tcp import listen_tcp, parse_listen
+from comity.identity.authority import format_authority, parse_listen
+from comity.transport.tcp import listen_tcp
 
 logger = logging.getLogger(__name__)
 

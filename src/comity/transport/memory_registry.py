@@ -27,7 +27,7 @@ from comity.errors import (
 )
 from comity.identity.address import Address
 from comity.identity.keys import PublicKey
-from comity.protocol.registration import Claim, Request
+from comity.protocol.registration import Claim, Request, not_admitted
 from comity.protocol.registry import (
     Acknowledge,
     AskRelay,
@@ -93,6 +93,8 @@ class MemoryRegistry:
     def admit(self, number: int, seat: Seat, claim: Claim) -> Registered:
         """Enter a verified claim and seat its node. NameTaken; RemoteProtocolError for an older sealing
         key."""
+        if claim.network != self.network:
+            raise not_admitted()
         holder = self._named(claim.hostname)
         if holder is not None and holder.key != claim.key:
             raise NameTaken(f"the name {claim.hostname} belongs to another key")

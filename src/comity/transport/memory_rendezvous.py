@@ -154,7 +154,7 @@ class _Visit:
         self._registry = registry
         self._channel = channel
         nonce = registry.entropy.token(32)
-        self._entry = Entry(join.fingerprint, channel.peer, nonce, frozenset({join.network}))
+        self._entry = Entry(join.fingerprint, channel.peer, nonce)
         self._outgoing: asyncio.Queue[ServerMessage | None] = asyncio.Queue(_OUTGOING)
         self._seat: Seat | None = None
 

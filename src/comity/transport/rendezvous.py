@@ -84,6 +84,7 @@ class RendezvousClient:
         self.fingerprint = join.fingerprint
         self.network = join.network
         self.authority = join.authority
+        self._invitation = join.invitation
         self._listener = listener
         self._sealing_key = sealing_key
         self._register = register
@@ -219,4 +220,5 @@ class RendezvousClient:
             network=self.network,
             instance=self._instance,
             clock=self._clock,
+            invitation=self._invitation,
         )

@@ -21,6 +21,7 @@ from comity.errors import (
     LinkLost,
     MailboxFull,
     NameTaken,
+    NotAdmitted,
     PeerUnreachable,
     RateLimited,
     RemoteProtocolError,
@@ -58,6 +59,7 @@ _REFUSALS: dict[str, type[ComityError]] = {
     for error in (
         RendezvousRefused,
         NameTaken,
+        NotAdmitted,
         RateLimited,
         MailboxFull,
         UnknownPeer,

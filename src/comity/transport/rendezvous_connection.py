@@ -22,6 +22,7 @@ from comity.clock import Clock
 from comity.errors import (
     ComityError,
     NameTaken,
+    NotAdmitted,
     RemoteProtocolError,
     RendezvousRefused,
     RendezvousUnreachable,
@@ -117,12 +118,14 @@ class Connection:
         network: int,
         instance: str,
         clock: Clock,
+        invitation: str | None = None,
     ) -> None:
         self._channel = channel
         self._claim = claim
         self._register = register
         self._network = network
         self._instance = instance
+        self._invitation = invitation
         self._clock = clock
         self._nonce = ""
         self._claimed: Claim | None = None
@@ -187,6 +190,7 @@ class Connection:
             id=number,
             statement=statement.to_json().decode(),
             sealing_key=claim.sealing_key.to_json().decode(),
+            invitation=self._invitation,
         )
 
     def _accept(self, answer: Registered, claim: Claim) -> None:
@@ -239,7 +243,7 @@ class Connection:
                     await self.calls.ask(lambda number: Ping(id=number), Done)
                 else:
                     await self._register_again(claim)
-            except NameTaken:
+            except (NameTaken, NotAdmitted):
                 raise
             except RendezvousRefused as error:  # tried again at the next heartbeat
                 log.warning("the rendezvous refused: %s", error.message)

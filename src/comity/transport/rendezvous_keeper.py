@@ -19,6 +19,7 @@ from comity.errors import (
     ComityError,
     IdentityMismatch,
     NameTaken,
+    NotAdmitted,
     PeerUnreachable,
     RendezvousIdentityMismatch,
     RendezvousRefused,
@@ -34,7 +35,7 @@ log = logging.getLogger("comity.transport")
 Connector = Callable[[], Awaitable[FrameChannel]]
 
 #: Trying again changes nothing: ``run`` returns.
-FINAL = (NameTaken, SupersededHere)
+FINAL = (NameTaken, NotAdmitted, SupersededHere)
 #: A person has to act first, or the other side: tried at the slowest pace from the start.
 _SLOW = (RendezvousIdentityMismatch, VersionMismatch)
 _DOUBLINGS = 16  # the longest pause is reached long before

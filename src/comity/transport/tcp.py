@@ -13,7 +13,7 @@ import socket
 from typing import Any
 
 from comity.errors import InvalidInput, PeerUnreachable
-from comity.identity.authority import format_authority, normalise_host
+from comity.identity.authority import format_authority
 
 _BACKLOG = 128
 #: Seconds of silence before the first probe, seconds between probes, unanswered probes that end the
@@ -69,20 +69,6 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         ) from error
     sock.setblocking(False)
     return sock
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT`` where the port may be 0; else InvalidInput."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise InvalidInput(
-            f"no port in {text!r}", hint="write --listen HOST:PORT, an IPv6 address in brackets"
-        )
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise InvalidInput(f"an IPv6 address stands in brackets, as in [{host}]:{port}")
-    return normalise_host(host), int(port)
 
 
 def tune(sock: socket.socket) -> None:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from comity import limits
-from comity.node.sockets import same_user
+from comity.storage.sockets import same_user
 
 
 class ControlProtocol(H11Protocol):

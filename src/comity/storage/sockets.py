@@ -1,4 +1,4 @@
-"""The daemon's Unix sockets: made for its user alone, and who is at the other end of one.
+"""Unix sockets: made for its user alone, and who is at the other end of one.
 
 Bound under umask 077 in a folder that was checked to be 0700, so that there is no moment at which somebody
 else could connect; and every caller's user is asked of the kernel all the same (SECURITY.md rule 15).

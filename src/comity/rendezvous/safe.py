@@ -1,0 +1,65 @@
+"""The server's backup: its key, its database and its last join URL, in one encrypted file, and back.
+
+The copy of the database is what one commit left, so everything that nodes were told before it is in it. A
+restore takes the lock of the folder, so none happens under a running server.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from comity import limits
+from comity.control.backup import BackupResult, RestoreResult
+from comity.errors import AlreadyInitialised, FileUnusable
+from comity.identity.card import JoinUrl
+from comity.rendezvous.state import State
+from comity.storage.backup import copy_database, put_database, read_backup, write_backup
+from comity.storage.private import check_private_folder, read_private, write_private
+
+_KEY, _DATABASE, _URL = "rendezvous.key", "rendezvous.db", "join.url"
+
+
+def backup(folder: Path, path: Path, passphrase: str, now: str) -> BackupResult:
+    """Back the state in ``folder`` up.
+
+    AlreadyInitialised where ``path`` exists; TooLarge, StorageUnusable, DiskFull.
+    """
+    check_private_folder(folder)
+    files = {name: read_private(folder / name, limits.KEY_FILE_BYTES) for name in (_KEY, _URL)}
+    files[_DATABASE] = copy_database(folder / _DATABASE)
+    join = JoinUrl.parse(files[_URL].decode())
+    header = write_backup(
+        path,
+        files,
+        passphrase,
+        kind="rendezvous",
+        name=join.authority,
+        fingerprint=str(join.fingerprint),
+        created_at=now,
+    )
+    return BackupResult(
+        os.fspath(path), path.stat().st_size, header.name, header.fingerprint, header.created_at
+    )
+
+
+def restore(folder: Path, path: Path, passphrase: str) -> RestoreResult:
+    """Fill ``folder``.
+
+    AlreadyInitialised where a key is there; AlreadyRunning, FileUnusable, WrongPassphrase.
+    """
+    header, files = read_backup(path, passphrase, "rendezvous", {_KEY, _DATABASE, _URL})
+    if set(files) != {_KEY, _DATABASE, _URL}:
+        raise FileUnusable(f"{path} holds no rendezvous", hint="try another copy")
+    state = State(folder)
+    try:
+        if (folder / _KEY).exists():
+            raise AlreadyInitialised(
+                f"there is a rendezvous in {folder} already", hint="name an empty folder with --state DIR"
+            )
+        put_database(folder / _DATABASE, files[_DATABASE])
+        for name in (_URL, _KEY):  # the key last: until it is there, nothing is restored
+            write_private(folder / name, files[name], replace=True)
+    finally:
+        state.close()
+    return RestoreResult(os.fspath(folder), header.name, header.fingerprint, header.created_at)

@@ -1,0 +1,107 @@
+"""Who may come in: networks, invitations, removed keys, released names, and what administrators did.
+
+The third store of the books, as an interface: ``tenancy_sqlite`` is the server's, ``tenancy_memory`` its
+twin, held to one contract suite. It keeps and finds; ``membership`` decides who is admitted, ``acts`` what an
+administrator's order does. Times are whole seconds UTC; tokens are never stored, only their SHA-256.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+DEFAULT_NETWORK = 1
+DEFAULT_NAME = "default"
+
+
+@dataclass(frozen=True)
+class Network:
+    """``open``: whoever has the join URL may register; else a key's first time takes an invitation."""
+
+    number: int
+    name: str
+    open: bool
+    max_nodes: int
+    max_mail: int
+    created: int
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """``revoked`` is when, or 0. ``id`` grows with every invitation; 0 where it is to be given."""
+
+    id: int
+    network: int
+    digest: bytes
+    uses: int
+    used: int
+    created: int
+    expires: int
+    revoked: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A key that was removed. ``number``: its address, kept for it.
+
+    Invitations up to ``before`` don't bring it back.
+    """
+
+    number: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Act:
+    """One line of the admin log. ``who``: the administrator's user, or the key that used an invitation."""
+
+    at: int
+    who: str
+    act: str
+    network: int
+    detail: str
+
+
+class Tenancy(Protocol):
+    """Rows that outlive nodes."""
+
+    def networks(self) -> list[Network]:
+        """All, by number."""
+
+    def network(self, number: int) -> Network | None: ...
+
+    def put_network(self, network: Network) -> None:
+        """Write a network, over the one with its number. LocalProtocolError where its name is another's."""
+
+    def add_invitation(self, invitation: Invitation) -> Invitation:
+        """As it is kept, with the next ``id``."""
+
+    def invitation(self, number: int) -> Invitation | None: ...
+
+    def invitation_of(self, digest: bytes) -> Invitation | None: ...
+
+    def invitations(self, network: int) -> list[Invitation]:
+        """All of a network, by id."""
+
+    def put_invitation(self, invitation: Invitation) -> None:
+        """Write its ``used`` and ``revoked`` over what was kept."""
+
+    def last_invitation(self) -> int:
+        """The highest id that was ever given; 0 before the first."""
+
+    def remove(self, network: int, key: bytes, removal: Removal) -> None: ...
+
+    def removal(self, network: int, key: bytes) -> Removal | None: ...
+
+    def readmit(self, network: int, key: bytes) -> None: ...
+
+    def release(self, network: int, hostname: str, key: bytes) -> None:
+        """This key may not claim this name again."""
+
+    def released(self, network: int, hostname: str, key: bytes) -> bool: ...
+
+    def note(self, act: Act) -> None: ...
+
+    def acts(self, limit: int) -> list[Act]:
+        """The newest, at most ``limit``, oldest first."""

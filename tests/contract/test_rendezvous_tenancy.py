@@ -1,0 +1,143 @@
+"""What the books promise about networks, invitations, removals and acts: in SQLite, on disk, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from comity import limits
+from comity.errors import LocalProtocolError
+from comity.rendezvous.memory import MemoryBooks
+from comity.rendezvous.schema import SCHEMA_1
+from comity.rendezvous.sqlite import SqliteBooks
+from comity.rendezvous.stores import Books, Letter, Node
+from comity.rendezvous.tenancy import Act, Invitation, Network, Removal
+from comity.storage.database import Database
+
+KEY, OTHER = b"a" * 32, b"b" * 32
+STUDY = Network(2, "lung-study", False, 10, 20, 1000)
+INVITATION = Invitation(0, 2, b"d" * 32, 3, 0, 1000, 2000, note="for Charité")
+NODE = Node(2, KEY, 0x10, "lab-a", True, ("lung",), "{}", 1, 1000)
+
+
+@pytest.fixture(params=["memory", "sqlite", "file"])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+    tmp_path.chmod(0o700)
+    make: dict[str, Callable[[], Books]] = {
+        "memory": MemoryBooks,
+        "sqlite": lambda: SqliteBooks(":memory:"),
+        "file": lambda: SqliteBooks(tmp_path / "rendezvous.db"),
+    }
+    made = make[request.param]()
+    made.tenancy.put_network(STUDY)
+    yield made
+    made.close()
+
+
+def test_the_first_network_is_there_and_open(books: Books) -> None:
+    first = Network(1, "default", True, limits.NODES_PER_NETWORK, limits.MAIL_PER_NETWORK, 0)
+    assert books.tenancy.networks() == [first, STUDY]
+    assert books.tenancy.network(1) == first
+    assert books.tenancy.network(3) is None
+    assert books.nodes.networks() == {1, 2}
+
+
+def test_a_network_changes_and_keeps_its_numbers(books: Books) -> None:
+    assert books.nodes.next_number(2) == limits.NODE_FIRST
+    books.tenancy.put_network(replace(STUDY, open=True, max_nodes=5))
+    assert books.tenancy.network(2) == replace(STUDY, open=True, max_nodes=5)
+    assert books.nodes.next_number(2) == limits.NODE_FIRST + limits.NODE_STEP
+    with pytest.raises(LocalProtocolError):
+        books.tenancy.put_network(replace(STUDY, number=3))
+
+
+def test_invitations(books: Books) -> None:
+    assert books.tenancy.last_invitation() == 0
+    first = books.tenancy.add_invitation(INVITATION)
+    second = books.tenancy.add_invitation(replace(INVITATION, digest=b"e" * 32, network=1))
+    assert (first.id, second.id, books.tenancy.last_invitation()) == (1, 2, 2)
+    assert first == replace(INVITATION, id=1)
+    assert books.tenancy.invitation(1) == books.tenancy.invitation_of(b"d" * 32) == first
+    assert books.tenancy.invitation(3) is books.tenancy.invitation_of(b"f" * 32) is None
+    assert books.tenancy.invitations(2) == [first]
+    books.tenancy.put_invitation(replace(first, used=2, revoked=1500, note="ignored"))
+    assert books.tenancy.invitation(1) == replace(first, used=2, revoked=1500)
+
+
+def test_removals_and_released_names(books: Books) -> None:
+    books.tenancy.remove(2, KEY, Removal(0x10, 7))
+    assert books.tenancy.removal(2, KEY) == Removal(0x10, 7)
+    assert books.tenancy.removal(1, KEY) is None
+    books.tenancy.readmit(2, KEY)
+    assert books.tenancy.removal(2, KEY) is None
+    books.tenancy.release(2, "lab-a", KEY)
+    books.tenancy.release(2, "lab-a", KEY)
+    assert books.tenancy.released(2, "lab-a", KEY)
+    assert not any(
+        books.tenancy.released(*each) for each in ((1, "lab-a", KEY), (2, "lab-b", KEY), (2, "lab-a", OTHER))
+    )
+
+
+def test_acts_come_oldest_first(books: Books) -> None:
+    made = [Act(at, "uid 0", "invited", 2, str(at)) for at in range(5)]
+    for act in made:
+        books.tenancy.note(act)
+    assert books.tenancy.acts(3) == made[2:]
+    assert books.tenancy.acts(100) == made
+
+
+def test_a_node_is_forgotten_with_its_mail(books: Books) -> None:
+    books.nodes.put(NODE)
+    books.nodes.put(replace(NODE, key=OTHER, number=0x20, hostname="lab-b"))
+    for recipient in (KEY, OTHER):
+        books.letters.add(Letter(2, recipient, b"s" * 32, bytes(16), b"sealed", 1000, reserved=False))
+        books.letters.reserve(2, recipient, [b"s" * 32])
+    assert [node.hostname for node in books.nodes.everyone(2)] == ["lab-a", "lab-b"]
+    assert books.nodes.everyone(1) == []
+    books.letters.drop(2, KEY)
+    books.nodes.remove(2, KEY)
+    assert books.nodes.get(2, KEY) is None
+    assert [node.hostname for node in books.nodes.listed(2, "lung", 10)] == ["lab-b"]
+    assert (books.letters.held_for(2, KEY).all, books.letters.held_for(2, OTHER).all) == (0, 1)
+    assert (books.letters.reserves(2, KEY, b"s" * 32), books.letters.reserves(2, OTHER, b"s" * 32)) == (
+        False,
+        True,
+    )
+    assert books.letters.held_in(2).all == 1
+
+
+def test_what_failed_never_was(books: Books) -> None:
+    class Undone(Exception):
+        pass
+
+    def work() -> None:
+        books.tenancy.put_network(replace(STUDY, number=3, name="other"))
+        books.tenancy.add_invitation(INVITATION)
+        books.tenancy.remove(2, KEY, Removal(1, 1))
+        books.tenancy.release(2, "lab-a", KEY)
+        books.tenancy.note(Act(1, "", "", 2, ""))
+        raise Undone
+
+    with pytest.raises(Undone), books.transaction():
+        work()
+    assert books.tenancy.networks()[1:] == [STUDY]
+    assert books.tenancy.invitations(2) == []
+    assert books.tenancy.removal(2, KEY) is None
+    assert not books.tenancy.released(2, "lab-a", KEY)
+    assert books.tenancy.acts(10) == []
+    books.tenancy.put_network(replace(STUDY, number=3, name="other"))
+    assert books.nodes.next_number(3) == limits.NODE_FIRST
+
+
+def test_a_database_from_before_networks_is_brought_up_to_date(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    old = Database(tmp_path / "rendezvous.db", (SCHEMA_1,))
+    old.execute("UPDATE networks SET next_number = 32")
+    old.close()
+    books = SqliteBooks(tmp_path / "rendezvous.db")
+    assert [network.name for network in books.tenancy.networks()] == ["default"]
+    assert books.nodes.next_number(1) == 32
+    books.close()
