@@ -1,0 +1,5 @@
+"""The charter: what partners agreed, as data that people edit, sign and read.
+
+``model`` is the charter, ``editing`` and ``canonical`` its two forms (YAML that people edit, RFC 8785 JSON
+that they sign), ``schema`` the published description of both. Nothing here signs, stores or enforces.
+"""
