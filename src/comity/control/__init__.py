@@ -6,6 +6,16 @@ fingerprints 64 hexadecimal digits. Fields are only ever added.
 """
 
 from comity.control.audit import AuditEntry, AuditLogRequest, AuditLogResult, AuditVerifyResult
+from comity.control.charter import (
+    CharterChange,
+    CharterDiffResult,
+    CharterFinding,
+    CharterLintResult,
+    CharterNewRequest,
+    CharterNewResult,
+    CharterShowResult,
+    CharterSignatory,
+)
 from comity.control.exchange import (
     Progress,
     ReceivedFile,
@@ -67,6 +77,14 @@ __all__ = [
     "AuditLogRequest",
     "AuditLogResult",
     "AuditVerifyResult",
+    "CharterChange",
+    "CharterDiffResult",
+    "CharterFinding",
+    "CharterLintResult",
+    "CharterNewRequest",
+    "CharterNewResult",
+    "CharterShowResult",
+    "CharterSignatory",
     "ConfirmRequest",
     "ConfirmResult",
     "ExportRequest",

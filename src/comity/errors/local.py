@@ -27,7 +27,7 @@ class InvalidCharter(InvalidInput):
     """A charter that is not written as one, or whose parts contradict each other."""
 
     code = "invalid_charter"
-    default_hint = "run comity charter lint FILE"
+    default_hint = "see docs/reference/charter.md for what a charter holds"
 
 
 class NotInitialised(ComityError):
