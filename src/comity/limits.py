@@ -226,3 +226,4 @@ CHARTER_TOPIC_CHARS = 128
 CHARTER_PORTS = 64  # of one permission
 CHARTER_TEXT_CHARS = 2000
 CHARTER_NAME_CHARS = 200
+POLICY_BYTES = 4 * MIB  # what a charter compiles to

@@ -115,3 +115,56 @@ def test_diff_of_versions(comity: Typed, trial: Path) -> None:
     found = json.loads(comity(["charter", "diff", str(trial), str(second), "--json"]).out)
     assert (found["before"], found["succeeds"]) == (digest, True)
     assert comity(["charter", "diff", str(trial), str(trial)]).out == "No difference.\n"
+
+
+def test_explain(comity: Typed, trial: Path) -> None:
+    asked = ["charter", "explain", str(trial), "receive", "--party", "hospital-a", "--at", "2027-01-01"]
+    asked += ["--signer", LAB_B, "--bytes", "1000"]
+    ran = comity([*asked, "--format", "safetensors"])
+    assert (ran.status, ran.out.splitlines()) == (
+        0,
+        [
+            "Allowed: receive by hospital-a, with vendor",
+            "  permissions.try-model: evaluator may receive from vendor",
+        ],
+    )
+    denied = comity(
+        [*asked, "--format", "pickle", "--used", "permissions.try-model.limits.trials=5", "--json"]
+    )
+    found = json.loads(denied.out)
+    assert (denied.status, found["allowed"], found["at"]) == (0, False, "2027-01-01T00:00:00Z")
+    assert [one["clause"] for one in found["reasons"]] == [
+        "artifacts.formats",
+        "permissions.try-model.limits.trials",
+    ]
+    assert found["charter"] == json.loads(comity(["charter", "show", str(trial), "--json"]).out)["digest"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--party", "lab-z"], "lab-z is not a party"),
+        (["--with", "lab-z"], "lab-z is not a party"),
+        (["--at", "soon"], "soon is not a time in UTC"),
+        (["--used", "limits.other=1"], "the charter has no limit limits.other"),
+        (["--used", "limits.volume=-1"], "limits.volume=-1 is not written CLAUSE=N"),
+        (["--bytes", "-1"], "invalid value for '--bytes'"),
+    ],
+)
+def test_explain_refuses(comity: Typed, trial: Path, change: list[str], message: str) -> None:
+    ran = comity(["charter", "explain", str(trial), "receive", "--party", "hospital-a", *change])
+    assert ran.status == 2
+    assert ran.err.startswith(f"error: {message}")
+
+
+def test_explain_knows_its_operations(comity: Typed, trial: Path) -> None:
+    ran = comity(["charter", "explain", str(trial), "steal", "--party", "vendor"])
+    assert (ran.status, ran.err.splitlines()[0]) == (2, "error: steal is not an operation")
+
+
+def test_explain_means_now_by_default(comity: Typed, trial: Path) -> None:
+    found = json.loads(
+        comity(["charter", "explain", str(trial), "connect", "--party", "vendor", "--json"]).out
+    )
+    assert found["at"].endswith("Z")
+    assert found["peer"] == "hospital-a"

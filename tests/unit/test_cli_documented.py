@@ -39,6 +39,7 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "charter new": (control.CharterNewResult,),
     "charter lint": (control.CharterLintResult, control.CharterFinding),
     "charter show": (control.CharterShowResult,),
+    "charter explain": (control.CharterExplainResult, control.CharterReason),
     "charter diff": (control.CharterDiffResult, control.CharterChange),
     "send-file": (control.SendResult,),
     "received": (control.ReceivedResult, control.ReceivedFile),

@@ -16,6 +16,7 @@ from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.sdk import charter as sdk
 
+_NUMBER = re.compile(r"[0-9]{1,15}\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _QUESTIONS = {
     "template": f"Template ({', '.join(sdk.TEMPLATE_NAMES)})",
@@ -36,7 +37,7 @@ def request(given: Given, *, guided: bool) -> CharterNewRequest:
     template = questions.answer("template")
     title, purpose = questions.answer("title"), questions.answer("purpose")
     reference = questions.answer("reference")
-    start, until = _moment(questions.answer("start")), _moment(questions.answer("until"))
+    start, until = moment(questions.answer("start")), moment(questions.answer("until"))
     accept_by = given["accept_by"]
     return CharterNewRequest(
         template=template,
@@ -46,7 +47,7 @@ def request(given: Given, *, guided: bool) -> CharterNewRequest:
         reference_kind=str(given["reference_kind"] or "irb"),
         start=start,
         until=until,
-        accept_by=_moment(accept_by) if isinstance(accept_by, str) else start,
+        accept_by=moment(accept_by) if isinstance(accept_by, str) else start,
         parties=questions.parties(),
     )
 
@@ -92,6 +93,14 @@ class _Questions:
             named.append(_party(text))
 
 
+def count(text: str) -> tuple[str, int]:
+    """``CLAUSE=N``; InvalidInput."""
+    clause, _, number = text.partition("=")
+    if not _NUMBER.match(number):
+        raise InvalidInput(f"{text} is not written CLAUSE=N", hint="as in --used limits.volume=1000")
+    return clause, int(number)
+
+
 def _party(text: str) -> tuple[str, str]:
     if text.startswith("comity:"):
         card = Card.parse(text)
@@ -107,6 +116,6 @@ def _pair(text: str) -> tuple[str, str]:
     return normalise_hostname(name), value
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
     """A day is its first second."""
     return f"{text}T00:00:00Z" if _DAY.match(text) else text

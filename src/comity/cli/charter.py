@@ -1,17 +1,27 @@
-"""The charter as a file: new, lint, show, diff. All of it offline."""
+"""The charter as a file: new, lint, show, diff, explain. All of it offline."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from comity.cli import asking_charter, files
 from comity.cli.commands import Group, command
 from comity.cli.output import Output
-from comity.control import CharterDiffResult, CharterLintResult, CharterNewResult
+from comity.clock import SystemClock, rfc3339
+from comity.control import (
+    CharterDiffResult,
+    CharterExplainRequest,
+    CharterExplainResult,
+    CharterLintResult,
+    CharterNewResult,
+)
 from comity.errors import InvalidCharter
 from comity.sdk import charter as sdk
+
+_COUNT = click.IntRange(0, 2**53 - 1)
 
 charter = Group("charter", help="Write the agreement that the software enforces, and read one.")
 
@@ -81,7 +91,37 @@ def diff(output: Output, before: str, after: str) -> None:
     output.show(result, _compared(result))
 
 
-for _command in (new, lint, show, diff):
+@command("explain", example="comity charter explain study.yaml receive --party lab-b --digest sha256:11...")
+@click.argument("file")
+@click.argument("operation")
+@click.option("--party", required=True, metavar="NAME", help="Who would do it.")
+@click.option("--with", "peer", metavar="NAME", help="The other side, where there are several.")
+@click.option("--at", metavar="TIME", help="When, in UTC; now by default.")
+@click.option("--digest", default="", metavar="DIGEST", help="Of the artifact or model: sha256:...")
+@click.option("--signer", default="", metavar="FINGERPRINT", help="Whose signature it carries.")
+@click.option("--format", "kind", default="", metavar="FORMAT", help="What it is: safetensors, onnx, ...")
+@click.option("--bytes", "size", type=_COUNT, default=0, metavar="N", help="How large it is.")
+@click.option("--topic", default="", metavar="TOPIC", help="Of the events.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="To forward or expose."
+)
+@click.option("--used", multiple=True, metavar="CLAUSE=N", help="What a limit has counted so far; else 0.")
+@click.pass_obj
+def explain(
+    output: Output, /, file: str, at: str | None, kind: str, size: int, used: tuple[str, ...], **asked: Any
+) -> None:
+    """Tell whether the charter in FILE would allow an OPERATION, and by which clause.
+
+    Nothing is done. An artifact is described by its digest, signer, format and bytes.
+    """
+    moment = asking_charter.moment(at) if at else rfc3339(SystemClock().now())
+    counts = dict(map(asking_charter.count, used))
+    request = CharterExplainRequest(at=moment, format=kind, bytes=size, used=counts, **asked)
+    result = sdk.explain(files.read(file, sdk.FILE_BYTES), request)
+    output.show(result, _explained(result))
+
+
+for _command in (new, lint, show, diff, explain):
     charter.add_command(_command)
 
 
@@ -111,3 +151,10 @@ def _compared(result: CharterDiffResult) -> Iterator[str]:
         yield "The second names the first as its predecessor."
     else:
         yield f"The second does not name the first as its predecessor: {result.before}"
+
+
+def _explained(result: CharterExplainResult) -> Iterator[str]:
+    answer = "Allowed" if result.allowed else "Denied"
+    yield f"{answer}: {result.operation} by {result.party}, with {result.peer}"
+    for reason in result.reasons:
+        yield f"  {reason.clause}: {reason.text}"

@@ -83,3 +83,48 @@ class CharterDiffResult:
     after: str
     succeeds: bool
     changes: tuple[CharterChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class CharterExplainRequest:
+    """``party`` and ``peer``: names in the charter; no ``peer``: the only other party.
+
+    ``used``: what was counted so far, by the limit's clause; 0 where it is not said. ``at``: RFC 3339.
+    """
+
+    operation: str
+    party: str
+    at: str
+    peer: str | None = None
+    digest: str = ""
+    signer: str = ""
+    format: str = ""
+    bytes: int = 0
+    topic: str = ""
+    port: int = 0
+    used: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CharterReason:
+    """``clause`` names the part of the charter."""
+
+    clause: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CharterExplainResult:
+    """``reasons``: the permissions that allow it, or everything that stands against it.
+
+    ``policy``: the digest of what the charter compiles to.
+    """
+
+    allowed: bool
+    operation: str
+    party: str
+    peer: str
+    at: str
+    charter: str
+    policy: str
+    reasons: tuple[CharterReason, ...] = ()

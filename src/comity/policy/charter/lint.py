@@ -72,8 +72,8 @@ def _idle(charter: Charter) -> Iterator[tuple[str, str]]:
         party.name
         for permission in charter.permissions
         for flow in flows(charter, permission)
-        for pair in flow.pairs
-        for party in pair
+        if next(flow.pairs, None)
+        for party in flow.givers + flow.takers
     }
     for party in charter.parties:
         if party.name not in busy:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from comity.policy.charter.canonical import from_canonical
 from comity.policy.charter.flow import ACTS, NEEDS, TAKING
 from comity.policy.charter.model import Asset, Charter, Limit, Permission
+from comity.policy.charter.words import Operation
 
 _SIDES = {
     "connect": ("connect to", "connect to"),
@@ -68,7 +69,7 @@ def _class(asset: Asset) -> str:
 def _permissions(charter: Charter) -> Iterator[str]:
     yield "Allowed, and nothing else:"
     for permission in charter.permissions:
-        yield f"  {permission.id}: {_who(permission)}"
+        yield f"  {permission.id}: {sentence(permission)}"
         for name, listed in (
             ("assets", permission.assets),
             ("topics", permission.topics),
@@ -79,15 +80,22 @@ def _permissions(charter: Charter) -> Iterator[str]:
         if permission.window is not None:
             yield f"    only from {permission.window.from_} until {permission.window.until}"
         for limit in permission.limits:
-            yield f"    {_limit(limit)}"
+            yield f"    {limit_text(limit)}"
 
 
-def _who(permission: Permission) -> str:
-    verbs = [_SIDES[ACTS[operation]][operation in TAKING] for operation in permission.may]
+def sentence(permission: Permission) -> str:
+    """``evaluator may receive from developer``."""
+    verbs = [verb(operation) for operation in permission.may]
     return f"{_list(permission.who)} may {_list(verbs)} {_list(permission.with_)}"
 
 
-def _limit(limit: Limit) -> str:
+def verb(operation: Operation) -> str:
+    """``receive from``, before a name."""
+    return _SIDES[ACTS[operation]][operation in TAKING]
+
+
+def limit_text(limit: Limit) -> str:
+    """``at most 5 transfers in all between any two``, and the limit's name."""
     period = "in all" if limit.per == "charter" else f"a {limit.per}"
     return f"at most {limit.most:,} {limit.counts} {period} between any two ({limit.id})"
 
@@ -97,7 +105,7 @@ def _rules(charter: Charter) -> Iterator[str]:
     if charter.limits:
         yield "Limits on everything:"
         for limit in charter.limits:
-            yield f"  {_limit(limit)}"
+            yield f"  {limit_text(limit)}"
     if any(NEEDS.get(ACTS[operation]) == "assets" for one in charter.permissions for operation in one.may):
         yield f"Every artifact: {_list(rules.formats)} only, at most {rules.max_bytes:,} bytes"
         yield "  never a pickle"
