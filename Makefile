@@ -34,6 +34,7 @@ docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python docs/generate_limits.py
 	$(BIN)/python docs/generate_errors.py
 	$(BIN)/python docs/generate_exchange.py
+	$(BIN)/python docs/generate_charter_schema.py
 	$(BIN)/python docs/generate_session.py
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/

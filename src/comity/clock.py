@@ -56,3 +56,12 @@ class ManualClock:
 def rfc3339(seconds: float) -> str:
     """Seconds since 1970 UTC as ``2026-11-21T05:18:00Z``."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_rfc3339(text: str) -> int:
+    """Seconds since 1970 UTC of a time in the form that ``rfc3339`` gives; ValueError for any other."""
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    seconds = int(moment.timestamp())
+    if rfc3339(seconds) != text:
+        raise ValueError(f"{text!r} is not written as {rfc3339(seconds)}")
+    return seconds

@@ -222,3 +222,19 @@ STOP_SECONDS = 20.0  # from the order to stop to its end
 ANSWER_WAIT_SECONDS = HOUR  # handshake --wait without a number
 RECEIVED_WAIT_SECONDS = 600.0  # received --wait without --timeout
 PASSPHRASE_BYTES = 4 * KIB
+
+# ── charter ───────────────────────────────────────────────────────────────────────────────────────────
+CHARTER_BYTES = 256 * KIB  # the YAML, and the canonical JSON (SECURITY.md rule 16)
+CHARTER_DEPTH = 12  # mappings and lists inside each other
+CHARTER_PARTIES = 64
+CHARTER_ROLES = 16  # of a party, or named by a permission
+CHARTER_ASSETS = 256
+CHARTER_DIGESTS = 256  # of one asset
+CHARTER_PERMISSIONS = 256
+CHARTER_LIMITS = 32  # of the charter, or of one permission
+CHARTER_TOPICS = 64  # of one permission
+CHARTER_TOPIC_CHARS = 128
+CHARTER_PORTS = 64  # of one permission
+CHARTER_TEXT_CHARS = 2000
+CHARTER_NAME_CHARS = 200
+POLICY_BYTES = 4 * MIB  # what a charter compiles to

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from comity.cli import wording
+from comity.cli import files, wording
 from comity.cli.commands import Group, command
 from comity.cli.output import Output
 from comity.control import AgreementVerification, ExportRequest, Party
@@ -63,7 +62,7 @@ def verify(output: Output, file: str, parties: tuple[str, ...]) -> None:
     if len(anchors) != len(parties):
         raise InvalidInput("a party is named twice")
     try:
-        result = offline.verify_agreement(_read(file), anchors)
+        result = offline.verify_agreement(files.read(file, offline.FILE_BYTES), anchors)
     except AgreementInvalid as error:
         output.show({"valid": False, "problem": error.message}, ["Agreement NOT valid"])
         raise
@@ -79,17 +78,6 @@ def _anchor(text: str) -> tuple[str, Fingerprint]:
     if not equals:
         raise InvalidInput("a party is written NAME=FINGERPRINT", hint="as in --party lab-a-trainer=5a2f...")
     return normalise_hostname(name), Fingerprint.parse(fingerprint)
-
-
-def _read(file: str) -> bytes:
-    try:
-        if file == "-":
-            return sys.stdin.buffer.read(offline.FILE_BYTES + 1)
-        with open(file, "rb") as opened:
-            return opened.read(offline.FILE_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise FileUnusable(f"{file} cannot be read: {reason}") from error
 
 
 def _verified(result: AgreementVerification) -> Iterator[str]:

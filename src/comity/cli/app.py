@@ -51,6 +51,11 @@ _SECTIONS = {
         "revoke": Entry("comity.cli.asking:revoke", "End an agreement at once (also: untrust)."),
         "agreement": Entry("comity.cli.agreement:agreement", "Export an agreement, or verify one offline."),
     },
+    "Charter": {
+        "charter": Entry(
+            "comity.cli.charter:charter", "Write the agreement that the software enforces, and read one."
+        ),
+    },
     "Exchange": {
         "send-file": Entry("comity.cli.exchange:send_file", "Send a file to a trusted peer."),
         "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),

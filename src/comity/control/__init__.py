@@ -5,8 +5,41 @@ there is no second model. Times are strings in RFC 3339 UTC, sizes are bytes, di
 fingerprints 64 hexadecimal digits. Fields are only ever added.
 """
 
-from comity.control.audit import AuditEntry, AuditLogRequest, AuditLogResult, AuditVerifyResult
-from comity.control.config import ConfigListResult, ConfigSetResult, ConfigSetting
+from comity.control.audit import (
+    AuditEntry,
+    AuditLogRequest,
+    AuditLogResult,
+    AuditVerifyResult,
+)
+from comity.control.charter import (
+    CharterChange,
+    CharterDiffResult,
+    CharterExplainRequest,
+    CharterExplainResult,
+    CharterFinding,
+    CharterLintResult,
+    CharterNewRequest,
+    CharterNewResult,
+    CharterReason,
+    CharterShowResult,
+    CharterSignatory,
+)
+from comity.control.config import (
+    ConfigListResult,
+    ConfigSetResult,
+    ConfigSetting,
+)
+from comity.control.events import (
+    AcknowledgeRequest,
+    AcknowledgeResult,
+    Event,
+    EventData,
+    Notice,
+    PublishRequest,
+    PublishResult,
+    SubscribeRequest,
+    SubscriptionView,
+)
 from comity.control.exchange import (
     Progress,
     ReceivedFile,
@@ -29,9 +62,9 @@ from comity.control.node import (
 from comity.control.peers import (
     FindRequest,
     FindResult,
+    PeerView,
     PeersRequest,
     PeersResult,
-    PeerView,
     PingRequest,
     PingResult,
     SetTagsRequest,
@@ -55,11 +88,13 @@ from comity.control.trust import (
     RejectResult,
     RevokeRequest,
     RevokeResult,
-    TrustedPeer,
     TrustResult,
+    TrustedPeer,
 )
 
 __all__ = [
+    "AcknowledgeRequest",
+    "AcknowledgeResult",
     "AgreementFile",
     "AgreementVerification",
     "ApproveRequest",
@@ -68,11 +103,24 @@ __all__ = [
     "AuditLogRequest",
     "AuditLogResult",
     "AuditVerifyResult",
+    "CharterChange",
+    "CharterDiffResult",
+    "CharterExplainRequest",
+    "CharterExplainResult",
+    "CharterFinding",
+    "CharterLintResult",
+    "CharterNewRequest",
+    "CharterNewResult",
+    "CharterReason",
+    "CharterShowResult",
+    "CharterSignatory",
     "ConfigListResult",
     "ConfigSetResult",
     "ConfigSetting",
     "ConfirmRequest",
     "ConfirmResult",
+    "Event",
+    "EventData",
     "ExportRequest",
     "FindRequest",
     "FindResult",
@@ -83,6 +131,7 @@ __all__ = [
     "InitResult",
     "LinkView",
     "LogsRequest",
+    "Notice",
     "Party",
     "PeerView",
     "PeersRequest",
@@ -92,6 +141,8 @@ __all__ = [
     "PingRequest",
     "PingResult",
     "Progress",
+    "PublishRequest",
+    "PublishResult",
     "ReceivedFile",
     "ReceivedRequest",
     "ReceivedResult",
@@ -105,6 +156,8 @@ __all__ = [
     "SetTagsRequest",
     "SetVisibilityRequest",
     "StatusResult",
+    "SubscribeRequest",
+    "SubscriptionView",
     "Transfer",
     "TransfersResult",
     "TrustResult",

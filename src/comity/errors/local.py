@@ -23,6 +23,13 @@ class InvalidJoinUrl(InvalidInput):
     default_hint = "ask the rendezvous's operator for the line in its join.url file"
 
 
+class InvalidCharter(InvalidInput):
+    """A charter that is not written as one, or whose parts contradict each other."""
+
+    code = "invalid_charter"
+    default_hint = "see docs/reference/charter.md for what a charter holds"
+
+
 class NotInitialised(ComityError):
     code = "not_initialised"
     exit_status = 10

@@ -1,0 +1,33 @@
+"""Files that a person names: read whole up to a bound, or written where nothing is yet."""
+
+from __future__ import annotations
+
+import sys
+
+from comity.errors import FileUnusable
+
+
+def read(file: str, most: int) -> bytes:
+    """The file's bytes, or standard input's (``-``), and one more than ``most`` at most; FileUnusable."""
+    try:
+        if file == "-":
+            return sys.stdin.buffer.read(most + 1)
+        with open(file, "rb") as opened:
+            return opened.read(most + 1)
+    except OSError as error:
+        raise FileUnusable(f"{file} cannot be read: {_reason(error)}") from error
+
+
+def write_new(file: str, text: str) -> None:
+    """FileUnusable where it can't be written, or where something is already."""
+    try:
+        with open(file, "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError as error:
+        raise FileUnusable(f"{file} is already there", hint="give --out another name") from error
+    except OSError as error:
+        raise FileUnusable(f"{file} cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()
