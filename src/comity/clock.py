@@ -56,3 +56,9 @@ class ManualClock:
 def rfc3339(seconds: float) -> str:
     """Seconds since 1970 UTC as ``2026-11-21T05:18:00Z``."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_millis(milliseconds: int) -> str:
+    """Milliseconds since 1970 UTC as ``2026-11-21T05:18:00.042Z``."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{rfc3339(seconds)[:-1]}.{rest:03d}Z"

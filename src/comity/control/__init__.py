@@ -6,6 +6,17 @@ fingerprints 64 hexadecimal digits. Fields are only ever added.
 """
 
 from comity.control.audit import AuditEntry, AuditLogRequest, AuditLogResult, AuditVerifyResult
+from comity.control.events import (
+    AcknowledgeRequest,
+    AcknowledgeResult,
+    Event,
+    EventData,
+    Notice,
+    PublishRequest,
+    PublishResult,
+    SubscribeRequest,
+    SubscriptionView,
+)
 from comity.control.exchange import (
     Progress,
     ReceivedFile,
@@ -59,6 +70,8 @@ from comity.control.trust import (
 )
 
 __all__ = [
+    "AcknowledgeRequest",
+    "AcknowledgeResult",
     "AgreementFile",
     "AgreementVerification",
     "ApproveRequest",
@@ -69,6 +82,8 @@ __all__ = [
     "AuditVerifyResult",
     "ConfirmRequest",
     "ConfirmResult",
+    "Event",
+    "EventData",
     "ExportRequest",
     "FindRequest",
     "FindResult",
@@ -79,6 +94,7 @@ __all__ = [
     "InitResult",
     "LinkView",
     "LogsRequest",
+    "Notice",
     "Party",
     "PeerView",
     "PeersRequest",
@@ -88,6 +104,8 @@ __all__ = [
     "PingRequest",
     "PingResult",
     "Progress",
+    "PublishRequest",
+    "PublishResult",
     "ReceivedFile",
     "ReceivedRequest",
     "ReceivedResult",
@@ -101,6 +119,8 @@ __all__ = [
     "SetTagsRequest",
     "SetVisibilityRequest",
     "StatusResult",
+    "SubscribeRequest",
+    "SubscriptionView",
     "Transfer",
     "TransfersResult",
     "TrustResult",
