@@ -126,6 +126,7 @@ class SimulatedNode:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
         node.exchange.start()
+        node.events.start()
         await node.network.start()
         jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
         self._running = [asyncio.create_task(job) for job in jobs]

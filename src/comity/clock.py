@@ -65,3 +65,9 @@ def from_rfc3339(text: str) -> int:
     if rfc3339(seconds) != text:
         raise ValueError(f"{text!r} is not written as {rfc3339(seconds)}")
     return seconds
+
+
+def rfc3339_millis(milliseconds: int) -> str:
+    """Milliseconds since 1970 UTC as ``2026-11-21T05:18:00.042Z``."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{rfc3339(seconds)[:-1]}.{rest:03d}Z"

@@ -238,3 +238,28 @@ CHARTER_PORTS = 64  # of one permission
 CHARTER_TEXT_CHARS = 2000
 CHARTER_NAME_CHARS = 200
 POLICY_BYTES = 4 * MIB  # what a charter compiles to
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────
+TOPIC_CHARS = 128
+TOPIC_LEVELS = 8
+CONSUMER_CHARS = 256
+EVENT_BYTES = 32 * KIB  # one event's data, as JSON text
+EVENTS_LIFETIME = 7 * DAY  # how long a broker keeps an event
+EVENTS_KEPT_BYTES = 256 * MIB  # of this node's own events; the oldest go first
+EVENTS_FROM_PEER_BYTES = 32 * MIB  # left here by one peer with --to; more is refused
+EVENT_OVERHEAD_BYTES = 160  # what an event counts besides its data and its topic
+EVENTS_PER_MESSAGE = 256  # published, delivered or read at once
+EVENTS_MESSAGE_BYTES = 60 * KIB  # of events in one message: a frame holds it
+EVENTS_UNACKNOWLEDGED = 2048  # sent to one consumer and not acknowledged
+EVENTS_UNACKNOWLEDGED_BYTES = 2 * MIB  # the last page may pass it
+EVENTS_TAIL = 8192  # newest events held in memory, so that those who keep up don't read the disk
+EVENT_CONSUMERS = 1000  # of one reader
+EVENT_SUBSCRIPTIONS = 64  # running at once, asked for on this machine
+EVENT_READERS = 16  # subscriptions of one peer at once
+EVENTS_BEAT_EVERY = 5.0
+EVENTS_DEAD_AFTER = 15.0
+EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a new one
+EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
+EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
+EVENTS_PRUNE_EVERY = 60.0

@@ -49,6 +49,8 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "send-file": (control.SendResult,),
     "received": (control.ReceivedResult, control.ReceivedFile),
     "transfers": (control.TransfersResult, control.Transfer),
+    "publish": (control.PublishResult,),
+    "subscribe": (control.Event,),
     "audit log": (control.AuditLogResult, control.AuditEntry),
     "audit verify": (control.AuditVerifyResult,),
     "identity backup": (backup.BackupResult,),

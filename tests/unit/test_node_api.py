@@ -87,6 +87,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         directory=node.node.directory,
         trust=node.node.trust,
         exchange=node.node.exchange,
+        events=node.node.events,
         audit=node.node.audit,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
@@ -164,7 +165,16 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
-        *("send-file", "received", "transfers", "audit-log", "audit-verify"),
+        *(
+            "send-file",
+            "received",
+            "publish",
+            "subscribe",
+            "acknowledge",
+            "transfers",
+            "audit-log",
+            "audit-verify",
+        ),
     }
     assert "SendResult" not in schema["components"]["schemas"]  # it comes in lines, which OpenAPI can't say
     assert "HandshakeResult" in schema["components"]["schemas"]

@@ -61,6 +61,10 @@ _SECTIONS = {
         "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),
         "transfers": Entry("comity.cli.exchange:transfers", "List what is on its way, and what was."),
     },
+    "Events": {
+        "publish": Entry("comity.cli.events:publish", "Publish an event to trusted peers."),
+        "subscribe": Entry("comity.cli.events:subscribe", "Print the events of trusted peers."),
+    },
     "Evidence": {
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
     },

@@ -21,6 +21,7 @@ from comity.errors.base import (
     all_errors,
     from_code,
 )
+from comity.errors.events import BrokerFull, ConsumerReplaced
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -68,7 +69,9 @@ __all__ = [
     "AlreadyRunning",
     "AmbiguousPeer",
     "AuditInvalid",
+    "BrokerFull",
     "ComityError",
+    "ConsumerReplaced",
     "Denied",
     "DiskFull",
     "FileChanged",

@@ -26,6 +26,8 @@ from comity.services.audit import AuditService
 from comity.services.courier import Courier
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
+from comity.services.events import EventsService
+from comity.services.events import Surroundings as EventsSurroundings
 from comity.services.exchange import ExchangeService
 from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.gate import GuardedGate
@@ -40,6 +42,7 @@ from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
+from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
@@ -106,6 +109,7 @@ class Node:
     sessions: SessionService
     trust: TrustService
     exchange: ExchangeService
+    events: EventsService
     directory: DirectoryService
     about: AboutService
 
@@ -163,6 +167,20 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
+    events = EventsService(
+        EventsSurroundings(
+            own=own,
+            network=network,
+            trust=trust,
+            sessions=sessions,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=EventStore(db),
+            clock=clock,
+            entropy=entropy,
+        )
+    )
     directory = DirectoryService(
         network=network,
         rendezvous=rendezvous,
@@ -207,6 +225,7 @@ def assemble(ground: Ground) -> Node:
         sessions=sessions,
         trust=trust,
         exchange=exchange,
+        events=events,
         directory=directory,
         about=about,
     )

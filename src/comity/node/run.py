@@ -67,6 +67,7 @@ class _Life:
     async def run(self) -> None:
         node = self._node
         node.exchange.start()
+        node.events.start()
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -127,6 +128,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         directory=node.directory,
         trust=node.trust,
         exchange=node.exchange,
+        events=node.events,
         audit=node.audit,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),

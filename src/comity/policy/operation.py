@@ -10,7 +10,7 @@ from typing import Literal
 
 from comity.identity.keys import PublicKey
 
-Kind = Literal["connect", "accept", "handshake", "send", "receive"]
+Kind = Literal["connect", "accept", "handshake", "send", "receive", "publish", "subscribe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,8 @@ class Operation:
     """One thing that is about to happen with ``peer``.
 
     ``kind``: ``connect`` and ``accept`` open a stream from this side and from theirs, ``handshake`` asks for
-    an agreement or answers, ``send`` and ``receive`` move an artifact. ``service`` listens on the port.
+    an agreement or answers, ``send`` and ``receive`` move an artifact, ``publish`` lets a peer read events
+    from now on or stores what it published here, ``subscribe`` reads them. ``service`` listens on the port.
     ``agreement`` and ``charter`` are the digests that the asker says it acts under, None where it says none.
     ``name``, ``digest`` ("sha256:…") and ``bytes`` describe the artifact.
     """

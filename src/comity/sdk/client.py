@@ -81,6 +81,13 @@ class Client:
                     return from_plain(line["result"], result)
                 progress(from_plain(line.get("progress"), Progress))
 
+    @contextlib.contextmanager
+    def listen(self, operation: str, request: object) -> Iterator[Lines]:
+        """Ask for an operation that goes on for as long as the block lasts, a line at a time."""
+        with _Exchange(self._runtime(), self._patience) as exchange:
+            exchange.post(operation, request)
+            yield Lines(exchange)
+
     def hand_over(self, descriptor: int) -> str:
         """Give the daemon an open file; the name by which a request can mean it, for a short while, once."""
         token = secrets.token_hex(16)
@@ -107,6 +114,17 @@ class Client:
         return runtime
 
 
+class Lines:
+    """The lines of an operation that goes on."""
+
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+
+    def next(self, timeout: float | None) -> dict[str, Any]:
+        """The next one, within ``timeout`` seconds if there are so many; the error in it is raised."""
+        return self._exchange.line(timeout)
+
+
 class _Exchange:
     """One request and its answer; the connection ends with the block. Failures underneath become ours."""
 
@@ -131,8 +149,10 @@ class _Exchange:
         """The whole answer; the error in it is raised."""
         return self._read(lambda response: response.read(limits.CONTROL_ANSWER_BYTES))
 
-    def line(self) -> dict[str, Any]:
+    def line(self, timeout: float | None = limits.CONTROL_SILENCE_SECONDS) -> dict[str, Any]:
         """The next line of a long answer; the error in it is raised."""
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout)
         return self._read(lambda response: response.readline(limits.CONTROL_LINE_BYTES))
 
     def _read(self, read: Callable[[http.client.HTTPResponse], bytes]) -> dict[str, Any]:

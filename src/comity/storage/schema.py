@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, exchange, sealing, trust
+from comity.storage import audit, clockmark, events, exchange, sealing, trust
 from comity.storage.database import Database
 
-MIGRATIONS = (audit.TABLES + clockmark.TABLES + sealing.TABLES + trust.TABLES + exchange.TABLES,)
+MIGRATIONS = (
+    audit.TABLES + clockmark.TABLES + sealing.TABLES + trust.TABLES + exchange.TABLES + events.TABLES,
+)
 
 
 def open_node_database(path: Path | str) -> Database:

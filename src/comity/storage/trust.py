@@ -74,6 +74,8 @@ class TrustStore:
     def __init__(self, db: Database, realm: str) -> None:
         self._db = db
         self._realm = realm
+        #: Changes with every relationship that is written, so that readers know what they can go on using.
+        self.version = 0
 
     # ── relationships ─────────────────────────────────────────────────────────────────────────────────
 
@@ -113,6 +115,7 @@ class TrustStore:
 
     def put(self, rel: Relationship) -> None:
         """Write a relationship, and its agreement into the history."""
+        self.version += 1
         self._db.execute(
             "INSERT INTO relationship (realm, peer, hostname, address, state) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (realm, peer) DO UPDATE SET"

@@ -12,6 +12,7 @@ from comity.control.codec import to_json
 from comity.services.about import AboutService
 from comity.services.audit import AuditService
 from comity.services.directory import DirectoryService
+from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
 from comity.services.trust import TrustService
 
@@ -24,6 +25,7 @@ class Operations:
     directory: DirectoryService
     trust: TrustService
     exchange: ExchangeService
+    events: EventsService
     audit: AuditService
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]

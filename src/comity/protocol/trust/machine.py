@@ -201,8 +201,13 @@ def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: 
 
 def replaced_by(old: Agreement, new: Agreement) -> Agreement:
     """The agreement that ``new`` took over from, as it goes into the history: ended, without a revocation."""
-    ending = Ending(by="us", at=new.approved_at, reason=f"replaced by {new.digest}", envelope="")
+    ending = Ending(by="us", at=new.approved_at, reason=replacement(new.digest), envelope="")
     return msgspec.structs.replace(old, ending=ending)
+
+
+def replacement(digest: str) -> str:
+    """The reason of an agreement's end by the one with that digest."""
+    return f"replaced by {digest}"
 
 
 def _agree(rel: Relationship, agreement: Agreement) -> Outcome:

@@ -19,6 +19,7 @@ from comity.protocol.statements import (
     payload_type,
 )
 from comity.protocol.trust import events, machine
+from comity.protocol.trust.machine import replacement
 from comity.protocol.trust.relationship import Relationship
 from comity.services.allowances import Allowances
 from comity.services.courier import Courier
@@ -114,6 +115,30 @@ class TrustService:
             until=agreement.until,
             allow=agreement.allow,
         )
+
+    @property
+    def version(self) -> int:
+        """Changes whenever an agreement does; an expiry leaves it."""
+        return self._ledger.store.version
+
+    def lineage(self, peer: PublicKey) -> frozenset[str]:
+        """The agreement in force with this peer, and those that it replaced without a gap; their digests."""
+        known = self._peers.known(peer)
+        if known is None:
+            return frozenset()
+        found = {known.agreement.digest}
+        for agreement in reversed(self._ledger.store.agreements(peer)):
+            ending = agreement.ending
+            if ending is None or ending.envelope or agreement.until <= ending.at:
+                continue
+            if any(ending.reason == replacement(digest) for digest in found):
+                found.add(agreement.digest)
+        return frozenset(found)
+
+    def hostname(self, peer: PublicKey) -> str:
+        """What a peer is or was called here; its fingerprint where it never was."""
+        rel = self._ledger.store.get(peer)
+        return rel.hostname if rel else str(peer.fingerprint)
 
     async def registered(self) -> None:
         """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
