@@ -120,6 +120,8 @@ class Lab:
         stem, _, base = net.rpartition(".")
         self._ip(box, "link", "add", "lan", "type", "bridge")
         self._address(box, "lan", f"{stem}.{int(base) + 1}/{bits}")
+        # A switch carries frames past the box's rules.
+        self.run(box, "sysctl", "-eqw", "net.bridge.bridge-nf-call-iptables=0")
         for index, lab in enumerate(labs):
             self._space(lab)
             self._wire(box, f"port-{lab}", lab, "eth")

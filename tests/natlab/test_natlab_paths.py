@@ -32,16 +32,16 @@ class Row:
 
 
 ROWS = (
-    Row("nat", "nat", "relay", 2),
-    Row("nat", "firewall", "relay", 2),
-    Row("no-udp", "no-udp", "relay", 2),
-    Row("double", "nat", "relay", 2),
+    Row("nat", "nat", "punched", 2),
+    Row("nat", "firewall", "punched", 2),
+    Row("no-udp", "no-udp", "punched", 2),
+    Row("double", "nat", "punched", 2),
     Row("symmetric", "symmetric", "relay", 2),
     Row("symmetric", "nat", "relay", 2),
     Row("nat", "symmetric", "relay", 2),
     Row("only-443", "only-443", "relay", 2),
-    Row("nat", "nat", "relay", 1, together=True),
-    Row("symmetric", "symmetric", "relay", 1, together=True),
+    Row("nat", "nat", "direct", 1, together=True),
+    Row("symmetric", "symmetric", "direct", 1, together=True),
     Row("nat", "resets", None, 3),
     Row("nat", "rejects", None, 3),
     Row("nat", "swallows", None, 3),

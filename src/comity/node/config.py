@@ -56,6 +56,7 @@ class Settings:
     public: bool
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
+    punch: bool
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -88,6 +89,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         public=told.of("public", str(config.public).lower(), _yes_or_no),
         tags=told.of("tags", ",".join(config.tags), _tags),
         private_networks=told.of("private_networks", ",".join(config.private_networks), _networks),
+        punch=told.of("punch", str(config.punch).lower(), _yes_or_no),
         passphrase_file=told.of("passphrase_file", "", _file, flags.passphrase_file),
         log_format=told.of("log_format", "text", _log_format, flags.log_format),
         foreground=flags.foreground,

@@ -24,6 +24,7 @@ class Config:
     """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node.
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
+    ``punch``: try simultaneous opens with peers.
     """
 
     hostname: str
@@ -34,6 +35,7 @@ class Config:
     public: bool = False
     tags: tuple[str, ...] = ()
     private_networks: tuple[str, ...] = ()
+    punch: bool = True
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))
