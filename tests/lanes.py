@@ -242,7 +242,13 @@ class MemoryNet:
         self._handlers[port] = handler
 
     async def dial(
-        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+        self,
+        peer: PublicKey,
+        port: int,
+        *,
+        agreement: str | None = None,
+        purpose: str = "",
+        better_than: str | None = None,
     ) -> MemoryStream:
         target = self._world.nodes.get(peer)
         if target is None:

@@ -19,7 +19,7 @@ from comity.services.audit import AuditService
 from comity.services.gate import GuardedGate
 from comity.services.guard import Guard
 from comity.services.notary import Notary
-from comity.services.session import Herald, SessionService
+from comity.services.session import Herald, PunchDesk, SessionService
 from comity.services.trust import KnownPeer
 from comity.storage.database import MEMORY
 from comity.storage.logkey import AuditKey
@@ -118,9 +118,11 @@ class Side:
         realm = town.server.join.fingerprint
         self.notary = Notary(self.identity, realm, 1, TrustStore(self.db, f"{realm}/1"), town.clock, entropy)
         herald = Herald(self.network, self.notary, Silence(), Surroundings, town.clock)
+        punches = PunchDesk(self.notary, lambda: self.sessions, Surroundings, tuple, town.clock)
         self.sessions = self.decree.sessions = SessionService(
             network=self.network,
             herald=herald,
+            punches=punches,
             guard=guard,
             audit=self.audit,
             own=self.key,

@@ -22,7 +22,7 @@ from comity.storage.config import Config
 from comity.storage.database import MEMORY, Database
 from comity.storage.logkey import AuditKey
 from comity.storage.schema import open_node_database
-from comity.transport.interface import Gate, Rendezvous, RendezvousListener
+from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.memory import MemoryNetwork
 from comity.transport.memory_rendezvous import MemoryRendezvous
 from tests.worlds import Town, identity_of
@@ -87,7 +87,7 @@ class SimulatedNode:
                 tags=tags,
             )
 
-        def network(rendezvous: Rendezvous, gate: Gate) -> MemoryNetwork:
+        def network(rendezvous: Rendezvous, gate: Gate, _: PunchPost) -> MemoryNetwork:
             port = PORT if listen else None
             return MemoryNetwork(
                 town.server, name, self.key, rendezvous, gate, town.clock, entropy, instance, port

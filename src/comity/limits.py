@@ -62,10 +62,31 @@ POOLED_LINKS_PER_PEER = 4
 STREAM_QUEUE_FRAMES = 64
 RELAY_HEAD_START = 0.3  # how long a direct dial runs alone before the relay joins the race
 
+# ── simultaneous open (SECURITY.md rule 9) ────────────────────────────────────────────────────────────
+OBSERVERS = 2  # asked for one punch
+OBSERVE_TIMEOUT = 3.0  # for all of them to answer
+OBSERVED_HOLD = 15.0  # an observer keeps a connection so long that its mapping outlives the punch
+PUNCH_SYNS = 10  # to one place
+PUNCH_SYN_EVERY = 0.95  # less than the kernel's own second, so that no SYN is repeated by it
+PUNCH_SECONDS = 5.0  # from go to giving up
+PUNCH_LINGER = 1.0  # after one connected: others that the dialler may have taken instead
+PUNCH_ANSWER_SECONDS = 3.0  # for the peer's answer to a call, and for the go after it
+PUNCH_LEAD_MOST = 0.5  # how long the dialler waits for its go to arrive, at most
+PUNCH_HEAD_START = 1.0  # how long a punch runs before the relay joins the race
+PUNCHES_AT_ONCE = 32  # asked for or answered
+PUNCHES_BURST = 16  # answered for one peer, then at this rate
+PUNCHES_PER_SECOND = 0.5
+PUNCH_REST_FIRST = 60.0  # after one that failed, doubled at each further one
+PUNCH_REST_MOST = float(HOUR)
+PUNCH_LIFETIME = MINUTE  # of the statements that start one
+
 # ── sessions ──────────────────────────────────────────────────────────────────────────────────────────
 SESSION_STATEMENTS = 64  # told and not acknowledged, or delivered and not handled, in one session
 SESSION_PINGS = 16  # unanswered in one session
 SESSION_QUEUE_FRAMES = 64  # waiting to be written
+UPGRADE_FIRST = 0.2  # from a session's start on a lesser path to the first try of a better one
+UPGRADE_SECOND = 30.0  # to the next, doubled at each further one
+UPGRADE_MOST = 900.0
 SESSION_DIALS = 32  # session dials at once
 SESSION_SIGNALS = 16  # reachability signals being sealed and posted at once
 SESSION_DIAL_SECONDS = 30.0  # all paths, TLS and hello

@@ -35,7 +35,7 @@ def labs(place: Site) -> tuple[Lab, Lab]:
 def test_the_transcript_over_the_relay(labs: tuple[Lab, Lab]) -> None:
     a, b = labs
     began = time.monotonic()
-    ready = a.up()["ready"]
+    ready = a.up(COMITY_PUNCH="no")["ready"]
     assert time.monotonic() - began < 5  # about 0.6 s on an idle machine
     assert (ready["running"], ready["rendezvous_state"], ready["hostname"]) == (True, "registered", "lab-a")
     assert ready["address"] == "1:0001.0000.0010"

@@ -89,7 +89,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """All that two labs do with each other, on the relay: neither listens."""
+    """All that two labs do with each other, on the relay: neither listens, and neither punches."""
     with region(recording=True) as here:
         labs = [
             here.lab(hostname, "--organization", organization, "--contact", contact)

@@ -8,6 +8,7 @@ import pytest
 
 from comity import control, limits
 from comity.errors import PeerUnreachable, RemoteProtocolError, UntrustedPeer
+from comity.identity.envelope import Envelope
 from comity.identity.sealing import SealingPrivateKey
 from comity.protocol.statements import Reachability
 from comity.storage.database import MEMORY
@@ -131,9 +132,13 @@ def test_candidates_that_rule_nine_refuses_are_never_dialled() -> None:
                 "[2001:db8::77]:7443",
                 "b.example:443",
             )
-            envelope = b.node.notary.pair(
-                Reachability, a.key, limits.REACHABILITY_LIFETIME, candidates=evil, answer=False
-            )
+
+            def claim() -> Envelope:
+                return b.node.notary.pair(
+                    Reachability, a.key, limits.REACHABILITY_LIFETIME, candidates=evil, answer=False
+                )
+
+            envelope = claim()
             assert await b.node.sessions.tell(a.key, envelope)
             assert await b.node.sessions.tell(
                 a.key, envelope
@@ -144,7 +149,9 @@ def test_candidates_that_rule_nine_refuses_are_never_dialled() -> None:
             assert result.path == "relay"
             refused = a.node.audit.log(control.AuditLogRequest(kind="statement.refused")).entries
             assert len(refused) == 1
-            # The one that is public is tried, and nobody lives there.
+            # The one that is public is tried, and nobody lives there. (Back at the rendezvous, b has
+            # told that it is nowhere.)
+            assert await b.node.sessions.tell(a.key, claim())
             town.world.partition("lab-a", "rendezvous")
             await asyncio.sleep(20)
             with pytest.raises(PeerUnreachable, match=r"\[2001:db8::77\]:7443: connection refused") as caught:

@@ -19,6 +19,7 @@ from comity.identity.keys import Identity, PublicKey
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
+from comity.protocol.observing import choose_observers
 from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService, NodeFacts
@@ -35,7 +36,7 @@ from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.sealing import SealingCertificate
-from comity.services.session import Herald, SessionService
+from comity.services.session import Herald, PunchDesk, SessionService
 from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
@@ -47,7 +48,7 @@ from comity.storage.exchange import ExchangeStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
-from comity.transport.interface import Gate, LinkInfo, Network, Rendezvous, RendezvousListener
+from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
 
 
@@ -93,7 +94,7 @@ class Ground:
     blobs: BlobStore
     config: ConfigFile
     rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
-    network: Callable[[Rendezvous, Gate], RunningNetwork]
+    network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
     surroundings: Callable[[tuple[str, ...]], Surroundings]
 
 
@@ -133,10 +134,26 @@ def assemble(ground: Ground) -> Node:
 
     guard = Guard(standing, audit, clock)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
-    network = ground.network(rendezvous, gate)
-    herald = Herald(network, notary, courier, lambda: ground.surroundings(network.candidates()), clock)
+
+    def surroundings() -> Surroundings:
+        return ground.surroundings(network.candidates())
+
+    def observers() -> tuple[str, ...]:
+        link = rendezvous.link
+        return choose_observers(presence.observers, link.remote if link else "", surroundings())
+
+    punches = PunchDesk(notary, lambda: sessions, surroundings, observers, clock)
+    network = ground.network(rendezvous, gate, punches)
+    herald = Herald(network, notary, courier, surroundings, clock)
     sessions = SessionService(
-        network=network, herald=herald, guard=guard, audit=audit, own=own, clock=clock, entropy=entropy
+        network=network,
+        herald=herald,
+        punches=punches,
+        guard=guard,
+        audit=audit,
+        own=own,
+        clock=clock,
+        entropy=entropy,
     )
     ledger = Ledger(
         db=db,

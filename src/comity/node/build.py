@@ -29,7 +29,7 @@ from comity.storage.home import Home
 from comity.storage.keystore import FileKeyStore
 from comity.storage.logkey import load_audit_key
 from comity.storage.schema import open_node_database
-from comity.transport.interface import Gate, Rendezvous, RendezvousListener
+from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.tls import Credentials
@@ -75,9 +75,18 @@ def build(home: Home, settings: Settings) -> Built:
                 instance=instance,
             )
 
-        def network(rendezvous: Rendezvous, gate: Gate) -> PeerNetwork:
+        def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
             listen = settings.listen or None
-            return PeerNetwork(credentials, rendezvous, gate, clock, entropy, instance, listen)
+            return PeerNetwork(
+                credentials,
+                rendezvous,
+                gate,
+                clock,
+                entropy,
+                instance,
+                listen,
+                punches=punches if settings.punch else None,
+            )
 
         node = assemble(
             Ground(

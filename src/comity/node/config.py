@@ -49,6 +49,7 @@ class Settings:
     public: bool
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
+    punch: bool
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -86,6 +87,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         private_networks=of("private_networks", settings.networks),
         passphrase_file=of("passphrase_file", settings.file, flags.passphrase_file),
         log_format=of("log_format", settings.log_format, flags.log_format),
+        punch=of("punch", settings.yes_or_no),
         foreground=flags.foreground,
     )
 

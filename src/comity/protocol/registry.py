@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from comity import limits
-from comity.protocol.statements import Name, Tag, Tags
+from comity.protocol.statements import Candidate, Name, Tag, Tags
 from comity.protocol.wire import Hex16, Hex32, Network, Seconds, decode, encode
 
 RequestId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
@@ -136,12 +136,16 @@ class Challenge(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 
 class Registered(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="registered"):
-    """``observed`` is the address that the server saw this connection come from."""
+    """``observed`` is the address that the server saw this connection come from.
+
+    ``observers``: where it answers ``protocol.observing``'s question, at addresses of its own.
+    """
 
     id: RequestId
     address: AddressText
     hostname: Name
     observed: Annotated[str, msgspec.Meta(max_length=64)]
+    observers: Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=limits.OBSERVERS)] = ()
 
 
 class Resolved(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resolved"):

@@ -10,7 +10,7 @@ It does not decide what a statement changes: that is ``protocol.trust``.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -19,7 +19,16 @@ from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope, statement_digest, verify
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
-from comity.protocol.wire import Count, Digest, Hex32, Network, Seconds, decode_canonical, encode_canonical
+from comity.protocol.wire import (
+    Count,
+    Digest,
+    Hex16,
+    Hex32,
+    Network,
+    Seconds,
+    decode_canonical,
+    encode_canonical,
+)
 
 Claim = Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.JUSTIFICATION_BYTES)]
@@ -141,6 +150,21 @@ class Reachability(PairStatement, frozen=True, kw_only=True, forbid_unknown_fiel
     answer: bool
 
 
+class Punch(PairStatement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of a simultaneous open (SECURITY.md rule 9): the dialler's call, the answer, the dialler's go.
+
+    ``call`` names the punch. ``observed`` is where the issuer's SYNs will seem to come from, empty where that
+    can't be known; ``local`` are its interfaces' addresses with the same port. Empty in a go.
+    """
+
+    TYPE = "punch"
+
+    call: Hex16
+    step: Literal["call", "answer", "go"]
+    local: Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=limits.CANDIDATES)]
+    observed: Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=limits.OBSERVERS)]
+
+
 class Receipt(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The receiver's word that an artifact arrived whole (SECURITY.md rule 12).
 
@@ -175,6 +199,7 @@ PAIR_TYPES: tuple[type[PairStatement], ...] = (
     Rejection,
     Revocation,
     Reachability,
+    Punch,
 )
 
 

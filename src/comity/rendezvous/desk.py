@@ -83,6 +83,8 @@ class Desk:
         self.own = own
         self.clock = clock
         self.journal = journal
+        #: Where nodes may ask for their mapping; known once the doors are open.
+        self.observers: tuple[str, ...] = ()
         self._scribe = scribe
         self._presence = presence
         self._relay = relay

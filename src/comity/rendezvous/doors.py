@@ -2,6 +2,7 @@
 
     0x16    a TLS handshake (RFC 8446 section 5.1): a node
     "C"     the relay's preface: one side of a lane
+    "O"     a node asks where its connection comes from
     else    closed without a byte
 
 It is the place to extend when something else is served on the same port. What happens behind each door is
@@ -134,6 +135,16 @@ async def first_byte(sock: socket.socket) -> bytes:
                     await readiness.wait(write=False, timeout=None)
     except TimeoutError:
         raise LinkLost("the connection said nothing") from None
+
+
+def observers(listening: Sequence[Endpoint]) -> tuple[str, ...]:
+    """Of where it listens, what nodes are told to ask for their mapping: literal addresses, each once."""
+    addresses: dict[str, str] = {}
+    for endpoint in listening:
+        address = ipaddress.ip_address(endpoint.host.partition("%")[0])
+        if not address.is_unspecified:
+            addresses.setdefault(str(address), format_authority(str(address), endpoint.port))
+    return tuple(addresses.values())[: limits.OBSERVERS]
 
 
 def listen(endpoint: Endpoint) -> list[socket.socket]:

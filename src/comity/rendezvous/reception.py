@@ -1,4 +1,4 @@
-"""What is behind the doors: a node's visit over TLS, or one side of a relay lane.
+"""What is behind the doors: a node's visit over TLS, one side of a relay lane, or an observer.
 
 It takes a connection out of the lobby as soon as somebody has registered on it, or shown a ticket.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 from comity import limits
 from comity.entropy import Entropy
+from comity.errors import LinkLost, RemoteProtocolError, TimedOut
+from comity.protocol.observing import OBSERVE_REQUEST, answer
 from comity.rendezvous.desk import Desk
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.presence import Presence
@@ -25,7 +28,7 @@ _NONCE_BYTES = 32
 
 
 class Reception:
-    """Its two methods are doors: each owns the socket from the call on."""
+    """Its three methods are doors: each owns the socket from the call on."""
 
     def __init__(
         self,
@@ -60,3 +63,24 @@ class Reception:
             raise
         self._lobby.leave(asyncio.current_task())
         await self._relay.take(sock, seat)
+
+    async def observer(self, sock: socket.socket, remote: str) -> None:
+        """Tell a connection where it comes from, and hold it while its mapping is in use."""
+        with sock:
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(limits.PREFACE_TIMEOUT):
+                    asked = b""
+                    while len(asked) < len(OBSERVE_REQUEST):
+                        more = await loop.sock_recv(sock, len(OBSERVE_REQUEST) - len(asked))
+                        if not more:
+                            raise LinkLost("the connection ended before its question")
+                        asked += more
+            except TimeoutError:
+                raise TimedOut("no whole question came in time") from None
+            if asked != OBSERVE_REQUEST:
+                raise RemoteProtocolError("a connection asked an observer something else")
+            await loop.sock_sendall(sock, answer(remote))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.OBSERVED_HOLD):
+                    await loop.sock_recv(sock, 1)

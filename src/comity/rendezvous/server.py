@@ -22,9 +22,10 @@ from comity.errors import ComityError, InvalidInput, LocalProtocolError
 from comity.identity.authority import normalise_host
 from comity.identity.card import JoinUrl
 from comity.identity.keys import Identity
+from comity.protocol.observing import OBSERVE_REQUEST
 from comity.protocol.registry import RELAY_PREFACE
 from comity.rendezvous.desk import RATES, Desk, Rates
-from comity.rendezvous.doors import Doors, listen
+from comity.rendezvous.doors import Doors, listen, observers
 from comity.rendezvous.hatch import Hatch
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.lobby import Lobby
@@ -106,12 +107,17 @@ class Server:
             credentials = Credentials(identity, self._clock)
             reception = Reception(credentials, desk, presence, relay, lobby, self._entropy)
             doors = Doors(
-                {TLS_HANDSHAKE: reception.node, RELAY_PREFACE[:1]: reception.lane},
+                {
+                    TLS_HANDSHAKE: reception.node,
+                    RELAY_PREFACE[:1]: reception.lane,
+                    OBSERVE_REQUEST[:1]: reception.observer,
+                },
                 lobby,
                 self._journal,
                 _connections(self._journal),
             )
             listeners = self._bind(stack)
+            desk.observers = observers(self.listening)
             path = self._announce(state, identity)
             office = Office(scribe.run, presence, clock, self._entropy, self._join)
             hatch = Hatch(listen_private(state.hatch), office, self._journal)

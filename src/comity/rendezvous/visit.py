@@ -181,7 +181,11 @@ class Visit:
         self._desk.journal.info("registered", **self._shown)
         await self._outgoing.say(
             Registered(
-                id=effect.id, address=registry.address(node), hostname=node.hostname, observed=self._observed
+                id=effect.id,
+                address=registry.address(node),
+                hostname=node.hostname,
+                observed=self._observed,
+                observers=self._desk.observers,
             )
         )
         self._come_in()

@@ -40,6 +40,8 @@ class Presence:
         self.problem: Exception | None = None
         #: ``ip:port`` that the rendezvous saw this node come from, as it says.
         self.observed = ""
+        #: Where it says that this node can ask how its connections look from outside.
+        self.observers: tuple[str, ...] = ()
         #: Set at each change.
         self.changed = asyncio.Event()
 
@@ -96,6 +98,7 @@ class Presence:
     async def registered(self, answer: Registered) -> None:
         """This node is registered, at start or again after a reconnection."""
         self._address, self.observed = answer.address, answer.observed
+        self.observers = answer.observers
         self._registered, self._gave_up, self.problem = True, False, None
         log.info("registered", extra={"fields": {"address": answer.address, "observed": answer.observed}})
         self._came.set()

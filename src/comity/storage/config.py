@@ -24,6 +24,7 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
+    ``punch``: try simultaneous opens with peers.
     """
 
     hostname: str
@@ -36,6 +37,7 @@ class Config:
     private_networks: tuple[str, ...] = ()
     passphrase_file: str = ""
     log_format: str = "text"
+    punch: bool = True
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

@@ -123,6 +123,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("private_networks", networks),
         Setting("passphrase_file", file, "--passphrase-file"),
         Setting("log_format", log_format),
+        Setting("punch", yes_or_no),
     )
 }
 

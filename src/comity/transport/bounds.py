@@ -22,7 +22,9 @@ class Bounds:
     stall: float = limits.LANE_TIMEOUT  # no byte moves though one side wants to move some
     close: float = limits.CLOSE_TIMEOUT  # the peer's own close, after ours
     relay_ready: float = limits.RELAY_READY_TIMEOUT  # the other side's arrival at the relay
-    relay_head_start: float = limits.RELAY_HEAD_START
+    relay_head_start: float = limits.RELAY_HEAD_START  # of direct paths, over all others
+    punch_head_start: float = limits.PUNCH_HEAD_START
+    punch: float = limits.PUNCH_SECONDS  # from go to giving up
     inbound_grace: float = (
         limits.INBOUND_GRACE
     )  # a caller of whom nothing is known, before it may be displaced

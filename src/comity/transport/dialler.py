@@ -25,9 +25,10 @@ from comity.protocol.hello import (
     parse_welcome,
     refusal_error,
 )
+from comity.protocol.paths import RANKS, path_rank
 from comity.transport.bounds import Bounds
 from comity.transport.links import Link, Links
-from comity.transport.paths import PathFinder
+from comity.transport.paths import Attempt, PathFinder
 from comity.transport.pool import Pool
 from comity.transport.race import Race
 from comity.transport.stream import LinkStream
@@ -55,7 +56,13 @@ class Dialler:
         self._closed = False
 
     async def dial(
-        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+        self,
+        peer: PublicKey,
+        port: int,
+        *,
+        agreement: str | None = None,
+        purpose: str = "",
+        better_than: str | None = None,
     ) -> LinkStream:
         """A welcomed stream; the errors of ``interface.Network.dial``."""
         if self._closed:
@@ -68,18 +75,22 @@ class Dialler:
             agreement=agreement,
             purpose=purpose,
         )
+        worst = RANKS if better_than is None else path_rank(better_than) - 1
+        tiers = [_within(finder.attempts(peer), worst) for finder in self._finders]
+        if any(attempt.path == "punched" for tier in tiers for attempt in tier):
+            worst = min(worst, path_rank("punched"))  # a pooled link by the relay would forestall the punch
         race = Race(self._credentials, peer, self._links, self._bounds)
         self._races.setdefault(peer, {})[race] = port
         try:
             async with race:
-                while (pooled := self._pool.take(peer)) is not None:
+                while (pooled := self._pool.take(peer, worst)) is not None:
                     try:
                         return await self._open(pooled, hello)
                     except LinkLost:
                         pass  # it had ended, and nobody knew yet
                     except TimedOut:
                         self._pool.clear(peer)  # the others took the same way
-                race.start([finder.attempts(peer) for finder in self._finders])
+                race.start(tiers)
                 while (link := await race.next()) is not None:
                     try:
                         return await self._open(link, hello)
@@ -136,3 +147,7 @@ class Dialler:
         if kind is not Kind.WELCOME:
             raise RemoteProtocolError(f"the peer answered the hello with a {kind.name.lower()} frame")
         return parse_welcome(body)
+
+
+def _within(attempts: Sequence[Attempt], worst: int) -> list[Attempt]:
+    return [attempt for attempt in attempts if path_rank(attempt.path) <= worst]

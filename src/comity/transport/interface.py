@@ -7,13 +7,14 @@ It holds no behaviour. Services take these protocols; only ``node.build`` picks 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.protocol.hello import Hello, Refused
+from comity.protocol.punching import PunchedPath, Step
 from comity.protocol.registry import Mail, Record, Registered, RelayOffer
 
 Buffer = bytes | bytearray | memoryview
@@ -115,9 +116,15 @@ class Network(Protocol):
         """Answer a virtual port. The handler owns the stream; what it raises aborts the stream."""
 
     async def dial(
-        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+        self,
+        peer: PublicKey,
+        port: int,
+        *,
+        agreement: str | None = None,
+        purpose: str = "",
+        better_than: str | None = None,
     ) -> Stream:
-        """A welcomed stream, on a pooled link or a new one.
+        """A welcomed stream, on a pooled link or a new one; only on a path ``better_than`` the one named.
 
         Raises PeerUnreachable (every path failed; the message says how each did), PeerRefused with the
         peer's reason, IdentityMismatch (another key answered), VersionMismatch.
@@ -137,6 +144,36 @@ class Network(Protocol):
 
         ``spare``: leave the links whose stream is on that port.
         """
+
+
+@dataclass(frozen=True)
+class PunchWord:
+    """One step of a simultaneous open, named by ``call``; see ``protocol.statements.Punch``."""
+
+    call: str
+    step: Step
+    local: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+
+
+#: Told of each word of an approved peer, with where it can be met and which path that would be (rule 9).
+PunchEar = Callable[[PublicKey, PunchWord, Mapping[str, PunchedPath]], None]
+
+
+class PunchPost(Protocol):
+    """What carries a punch's words between two nodes, signed."""
+
+    def ready(self, peer: PublicKey) -> bool:
+        """Whether words can reach this peer now."""
+
+    async def send(self, peer: PublicKey, word: PunchWord) -> None:
+        """Return once the peer has it; PeerUnreachable."""
+
+    def listen(self, ear: PunchEar) -> None:
+        """Who is told of the words that come."""
+
+    def observers(self) -> tuple[str, ...]:
+        """``IP:PORT`` of those who can tell this node how its connections look from outside."""
 
 
 class RendezvousListener(Protocol):

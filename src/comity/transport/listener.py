@@ -36,7 +36,7 @@ class Listener:
         """``IP:PORT`` of every address that it answers on, at most ``limits.CANDIDATES``."""
         host, port = self._sock.getsockname()[:2]
         bound = ipaddress.ip_address(host)
-        addresses = _interface_addresses(bound.version) if bound.is_unspecified else [str(bound)]
+        addresses = interface_addresses(bound.version) if bound.is_unspecified else [str(bound)]
         return tuple(format_authority(address, port) for address in addresses[: limits.CANDIDATES])
 
     def start(self, accepted: Callable[[socket.socket], object]) -> None:
@@ -72,7 +72,7 @@ class Listener:
             self._resume = self._loop.call_later(_PAUSE, self._loop.add_reader, self._sock, self._accept)
 
 
-def _interface_addresses(version: int) -> list[str]:
+def interface_addresses(version: int) -> list[str]:
     """This machine's addresses of one IP version, those that mean something elsewhere."""
     texts = [
         ip.ip if isinstance(ip.ip, str) else ip.ip[0]

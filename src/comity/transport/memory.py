@@ -120,7 +120,13 @@ class MemoryNetwork:
         return self._links.drop(peer, spare)
 
     async def dial(
-        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+        self,
+        peer: PublicKey,
+        port: int,
+        *,
+        agreement: str | None = None,
+        purpose: str = "",
+        better_than: str | None = None,
     ) -> LinkStream:
         if not self._up:
             raise PeerUnreachable("this node is stopping")
@@ -132,7 +138,7 @@ class MemoryNetwork:
             agreement=agreement,
             purpose=purpose,
         )
-        task = asyncio.create_task(self._race(peer, hello))
+        task = asyncio.create_task(self._race(peer, hello, better_than))
         self._dialling[task] = peer, port
         try:
             return await task
@@ -164,10 +170,10 @@ class MemoryNetwork:
 
     # ── dialling ──────────────────────────────────────────────────────────────────────────────────────
 
-    async def _race(self, peer: PublicKey, hello: Hello) -> LinkStream:
+    async def _race(self, peer: PublicKey, hello: Hello, better_than: str | None) -> LinkStream:
         failures: list[str] = []
         mismatch = False
-        attempts = self._paths.attempts(peer)
+        attempts = self._paths.attempts(peer, better_than)
         tasks = [task for _, task in attempts]
         try:
             while attempts:

@@ -47,15 +47,15 @@ class Paths:
         """Replace what is known of this peer; ``expires`` in seconds UTC."""
         self._learned[peer] = tuple(candidates), expires
 
-    def attempts(self, peer: PublicKey) -> list[Attempt]:
-        """All that can be tried now, running; the caller owns the tasks."""
+    def attempts(self, peer: PublicKey, better_than: str | None) -> list[Attempt]:
+        """All better paths that can be tried now, running; the caller owns the tasks."""
         candidates, expires = self._learned.get(peer, ((), 0.0))
-        if self._clock.now() >= expires:
+        if self._clock.now() >= expires or better_than == "direct":
             candidates = ()
         attempts: list[Attempt] = [
             ("direct", asyncio.create_task(self._direct(peer, candidate))) for candidate in candidates
         ]
-        if self._rendezvous is not None:
+        if self._rendezvous is not None and better_than is None:  # there is none worse than the relay
             before = [task for _, task in attempts]
             attempts.append(("relay", asyncio.create_task(self._relayed(self._rendezvous, peer, before))))
         return attempts

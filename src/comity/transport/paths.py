@@ -25,7 +25,15 @@ class Attempt:
     """One way, not yet tried. ``open`` raises a ComityError that names where it went and how it failed."""
 
     path: PathName
-    open: Callable[[], Awaitable[socket.socket]]
+    open: Callable[[], Awaitable[Connected]]
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A connected socket before any TLS, and the path that it turned out to be."""
+
+    sock: socket.socket
+    path: PathName
 
 
 class PathFinder(Protocol):
@@ -56,6 +64,10 @@ class DirectPaths:
             self._learned.pop(peer, None)
             return ()
         return [
-            Attempt("direct", partial(connect_tcp, host, port, self._bounds.connect))
+            Attempt("direct", partial(_connect, host, port, self._bounds.connect))
             for host, port in candidates
         ]
+
+
+async def _connect(host: str, port: int, timeout: float) -> Connected:
+    return Connected(await connect_tcp(host, port, timeout), "direct")

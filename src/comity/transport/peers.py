@@ -22,10 +22,11 @@ from comity.transport.acceptor import Acceptor
 from comity.transport.bounds import Bounds
 from comity.transport.channel import DEFAULT_BOUNDS
 from comity.transport.dialler import Dialler
-from comity.transport.interface import Gate, Rendezvous, StreamHandler
+from comity.transport.interface import Gate, PathName, PunchPost, Rendezvous, StreamHandler
 from comity.transport.links import Links
 from comity.transport.listener import Listener
 from comity.transport.paths import DirectPaths, PathFinder
+from comity.transport.punch import PunchPaths
 from comity.transport.relay import RelayPath, redeem
 from comity.transport.stream import LinkStream
 from comity.transport.tls import Credentials
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 class PeerNetwork:
     """Between ``start`` and ``close``, on one event loop. ``instance`` is 32 hex digits, drawn per process.
 
-    ``listen`` is ``HOST:PORT`` or None for a node that only dials; without ``rendezvous`` there is no relay.
+    ``listen`` is ``HOST:PORT`` or None for a node that only dials; without ``rendezvous`` there is no relay,
+    and without ``punches`` no simultaneous open.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class PeerNetwork:
         instance: str,
         listen: str | None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        punches: PunchPost | None = None,
     ) -> None:
         self._rendezvous = rendezvous
         self._gate = gate
@@ -60,6 +63,10 @@ class PeerNetwork:
         self._links = Links()
         self._direct = DirectPaths(clock, bounds)
         finders: list[PathFinder] = [self._direct]
+        self._punches = None
+        if punches is not None:
+            self._punches = PunchPaths(punches, self._met, clock, entropy, bounds)
+            finders.append(self._punches)
         if rendezvous is not None:
             finders.append(RelayPath(rendezvous, entropy, bounds))
         self._dialler = Dialler(credentials, instance, self._links, finders, bounds)
@@ -78,10 +85,14 @@ class PeerNetwork:
         ready = asyncio.Event()
         self._running = asyncio.create_task(self._run(ready))
         await ready.wait()
+        if self._punches is not None:
+            self._punches.start()
 
     async def close(self) -> None:
         """End every link at once, unblocking the threads in them, and every task."""
         self._group = None
+        if self._punches is not None:
+            await self._punches.close()
         if self._listener is not None:
             self._listener.close()
         self._dialler.close()
@@ -97,9 +108,17 @@ class PeerNetwork:
         self._handlers[port] = handler
 
     async def dial(
-        self, peer: PublicKey, port: int, *, agreement: str | None = None, purpose: str = ""
+        self,
+        peer: PublicKey,
+        port: int,
+        *,
+        agreement: str | None = None,
+        purpose: str = "",
+        better_than: str | None = None,
     ) -> LinkStream:
-        return await self._dialler.dial(peer, port, agreement=agreement, purpose=purpose)
+        return await self._dialler.dial(
+            peer, port, agreement=agreement, purpose=purpose, better_than=better_than
+        )
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
         self._direct.learn(peer, candidates, expires)
@@ -110,6 +129,8 @@ class PeerNetwork:
     def drop(self, peer: PublicKey, *, spare: int | None = None) -> int:
         ended = self._links.drop(peer, spare)
         self._dialler.drop(peer, spare)
+        if self._punches is not None:
+            self._punches.forget(peer)
         return ended
 
     async def relay_offered(self, offer: RelayOffer) -> None:
@@ -152,6 +173,13 @@ class PeerNetwork:
             sock.close()
         elif self._acceptor.take(sock):
             self._group.create_task(_contained(self._acceptor.serve, sock, "direct"))
+
+    def _met(self, sock: socket.socket, path: PathName, peer: PublicKey) -> None:
+        """A peer's simultaneous open, which it asked for, connected."""
+        if self._group is None or not self._gate.approved(peer):
+            sock.close()
+        elif self._acceptor.take(sock, peer):
+            self._group.create_task(_contained(self._acceptor.serve, sock, path, peer))
 
     async def _run(self, ready: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as self._group:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from comity.identity.keys import PublicKey
+from comity.protocol.paths import path_rank
 from comity.transport.bounds import Bounds
 from comity.transport.links import Link, Links
 
@@ -36,11 +37,10 @@ class Pool:
         loop = asyncio.get_running_loop()
         idle[link] = loop.call_later(self._bounds.link_idle * _SHARE_OF_IDLE, self._evict, link)
 
-    def take(self, peer: PublicKey) -> Link | None:
-        """A link to this peer, direct ones and the latest used first; None where there is none."""
-        while idle := self._idle.get(peer):
-            link = next((link for link in reversed(idle) if link.info.path == "direct"), None)
-            link = link or next(reversed(idle))
+    def take(self, peer: PublicKey, worst: int) -> Link | None:
+        """A link to this peer on a path of at most this rank, the best path's and the latest used first."""
+        while idle := [link for link in self._idle.get(peer, ()) if path_rank(link.info.path) <= worst]:
+            link = min(reversed(idle), key=lambda link: path_rank(link.info.path))
             if self._remove(link):
                 link.channel.unwatch()
                 return link

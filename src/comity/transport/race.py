@@ -86,10 +86,13 @@ class Race:
         try:
             async with asyncio.TaskGroup() as group:
                 running: list[asyncio.Task[bool]] = []
+                head_start = 0.0
                 for tier in tiers:
                     if running:
-                        await _hopeless(running, self._bounds.relay_head_start)
+                        await _hopeless(running, head_start)
                     running += [group.create_task(self._try(attempt)) for attempt in tier]
+                    punching = tier[0].path == "punched"
+                    head_start = self._bounds.punch_head_start if punching else self._bounds.relay_head_start
         finally:
             self._arrived.put_nowait(None)
 
@@ -97,15 +100,15 @@ class Race:
         """Whether there is a link."""
         where = ""
         try:
-            sock = await attempt.open()
-            where = f"{remote_of(sock)}: "
+            connected = await attempt.open()
+            where = f"{remote_of(connected.sock)}: "
             expected = self._peer.fingerprint
-            channel = await SecureChannel.connect(sock, self._credentials, expected, self._bounds)
+            channel = await SecureChannel.connect(connected.sock, self._credentials, expected, self._bounds)
         except (ComityError, OSError) as error:
             self._mismatch = self._mismatch or isinstance(error, IdentityMismatch)
             self._note(attempt.path, where + str(error))
             return False
-        link = Link(channel, attempt.path)
+        link = Link(channel, connected.path)
         self._links.add(link)
         self._arrived.put_nowait(link)
         return True

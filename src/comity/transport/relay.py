@@ -19,7 +19,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.registry import RELAY_PREFACE, RELAY_READY
 from comity.transport.bounds import Bounds
 from comity.transport.interface import Rendezvous
-from comity.transport.paths import Attempt
+from comity.transport.paths import Attempt, Connected
 from comity.transport.tcp import connect_tcp
 
 _CALL_BYTES = 16
@@ -34,9 +34,9 @@ class RelayPath:
         self._bounds = bounds
 
     def attempts(self, peer: PublicKey) -> Sequence[Attempt]:
-        async def open_lane() -> socket.socket:
+        async def open_lane() -> Connected:
             ticket = await self._rendezvous.ask_relay(peer, self._entropy.token(_CALL_BYTES))
-            return await redeem(self._rendezvous.authority, ticket, self._bounds)
+            return Connected(await redeem(self._rendezvous.authority, ticket, self._bounds), "relay")
 
         return [Attempt("relay", open_lane)]
 

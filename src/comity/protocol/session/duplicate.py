@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comity.identity.keys import PublicKey
-
-_PATH_RANKS = {"direct": 0, "punched": 1, "relay": 2}
+from comity.protocol.paths import path_rank
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,3 @@ def outranks(new: Contender, old: Contender) -> bool:
     if new.path != old.path:
         return path_rank(new.path) < path_rank(old.path)
     return new.client < old.client
-
-
-def path_rank(path: str) -> int:
-    """0 for the best path; a path of a later version comes last."""
-    return _PATH_RANKS.get(path, len(_PATH_RANKS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import Protocol
 
 from comity import limits
@@ -16,7 +17,7 @@ from comity.entropy import Entropy
 from comity.errors import ComityError
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Standing
-from comity.protocol.session.duplicate import path_rank
+from comity.protocol.paths import path_rank
 
 log = logging.getLogger("comity.session")
 
@@ -51,6 +52,8 @@ class Keeper:
         self._better = False
         self._failures = 0
         self._problem = ""
+        self._upgrades = 0
+        self._dialled = False
         self._not_before = 0.0
 
     def news(self, *, better: bool = False) -> None:
@@ -98,8 +101,11 @@ class Keeper:
         if not self._wanted(better):
             return
         try:
+            upgrade = self._service.path(self._peer) is not None
             await self._service.dial(self._peer)
             self._failures, self._problem = 0, ""
+            if not upgrade:
+                self._upgrades, self._dialled = 0, True
         except ComityError as error:
             self._failures += 1
             if error.message != self._problem and self._service.path(self._peer) is None:
@@ -124,8 +130,23 @@ class Keeper:
                 limits.RECONNECT_FIRST * 2.0 ** min(self._failures, _DOUBLINGS), limits.RECONNECT_MOST
             )
             pause = min(pause, longest * (1 + self._entropy.jitter()) / 2)
+            self._upgrades, self._dialled = 0, False
+        upgrade = self._upgrade_pause()
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(min(pause, upgrade)):
                 await self._news.wait()
         except TimeoutError:
-            pass
+            if upgrade <= pause:
+                self._upgrades += 1
+                self._better = True
+
+    def _upgrade_pause(self) -> float:
+        """Until a better path is tried for a session that a relay carries; soon by the side that dialled it,
+        later by the other."""
+        path = self._service.path(self._peer)
+        if path is None or path_rank(path) <= path_rank("punched"):
+            return math.inf
+        if self._upgrades == 0 and self._dialled:
+            return limits.UPGRADE_FIRST
+        longest = min(limits.UPGRADE_SECOND * 2.0 ** min(self._upgrades, _DOUBLINGS), limits.UPGRADE_MOST)
+        return longest * (1 + self._entropy.jitter()) / 2

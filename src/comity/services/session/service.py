@@ -31,10 +31,11 @@ from comity.services.guard import Guard
 from comity.services.notary import AlreadySeen
 from comity.services.refusals import Refusals
 from comity.services.session.keeper import Keeper
+from comity.services.session.punches import PUNCH, PunchDesk
 from comity.services.session.reachability import REACHABILITY, Herald
 from comity.services.session.standing import StandingTunnels
 from comity.services.session.tunnel import Tunnel
-from comity.services.session.views import Agreements, session_view
+from comity.services.session.views import Agreements, session_fields, session_view
 from comity.transport.interface import Network, Stream
 
 log = logging.getLogger("comity.session")
@@ -51,6 +52,7 @@ class SessionService:
         *,
         network: Network,
         herald: Herald,
+        punches: PunchDesk,
         guard: Guard,
         audit: AuditService,
         own: PublicKey,
@@ -59,6 +61,7 @@ class SessionService:
     ) -> None:
         self._network = network
         self._herald = herald
+        self._punches = punches
         self._guard = guard
         self._audit = audit
         self._refusals = Refusals("statement.refused", audit, clock, lambda _: True)
@@ -191,11 +194,12 @@ class SessionService:
 
     async def dial(self, peer: PublicKey) -> None:
         """Open a session; raises what ``Network.dial`` raises, and Denied."""
-        purpose = _PURPOSE if self._tunnels.of(peer) is None else _UPGRADE
+        path = self.path(peer)
+        purpose = _PURPOSE if path is None else _UPGRADE
         async with self._dials:
             try:
                 async with asyncio.timeout(limits.SESSION_DIAL_SECONDS):
-                    stream = await self._network.dial(peer, SESSION_PORT, purpose=purpose)
+                    stream = await self._network.dial(peer, SESSION_PORT, purpose=purpose, better_than=path)
             except TimeoutError:
                 raise PeerUnreachable("no answer in time on any path") from None
         try:
@@ -237,17 +241,19 @@ class SessionService:
     async def _serve(self, tunnel: Tunnel) -> None:
         peer = tunnel.stream.peer
         stands = self._tunnels.of(peer) is tunnel
-        log.log(logging.INFO if stands else logging.DEBUG, "session up", extra={"fields": _about(tunnel)})
+        log.log(
+            logging.INFO if stands else logging.DEBUG, "session up", extra={"fields": session_fields(tunnel)}
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 introducing = tasks.create_task(self._introduce(peer, tunnel))
                 await tunnel.run(lambda text: self._deliver(peer, text))
                 introducing.cancel()
         except Exception:
-            log.exception("session failed", extra={"fields": _about(tunnel)})
+            log.exception("session failed", extra={"fields": session_fields(tunnel)})
         finally:
             self._tunnels.remove(peer, tunnel)
-            why = {**_about(tunnel), "why": tunnel.ending}
+            why = {**session_fields(tunnel), "why": tunnel.ending}
             log.log(logging.INFO if stands else logging.DEBUG, "session down", extra={"fields": why})
             keeper = self._keepers.get(peer)
             if keeper is not None:
@@ -277,6 +283,8 @@ class SessionService:
             envelope = Envelope.from_json(text.encode())
             if envelope.payload_type == REACHABILITY:
                 await self.reachable(peer, envelope)
+            elif envelope.payload_type == PUNCH:
+                self._punches.heard(peer, envelope)
             elif self._trust is not None:
                 await self._trust.receive(peer, envelope)
         except AlreadySeen:
@@ -289,8 +297,3 @@ class SessionService:
             )
             return False
         return True
-
-
-def _about(tunnel: Tunnel) -> dict[str, str]:
-    info = tunnel.stream.info
-    return {"peer": tunnel.stream.peer.fingerprint.short, "path": info.path, "remote": info.remote}

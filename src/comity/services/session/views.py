@@ -43,3 +43,9 @@ def session_view(tunnel: Tunnel, known: KnownPeer) -> control.SessionView:
         remote=info.remote,
         since=rfc3339(tunnel.since),
     )
+
+
+def session_fields(tunnel: Tunnel) -> dict[str, str]:
+    """The session as the log names it."""
+    info = tunnel.stream.info
+    return {"peer": tunnel.stream.peer.fingerprint.short, "path": info.path, "remote": info.remote}

@@ -1,0 +1,1 @@
+"""Real NATs: network namespaces with nftables, real daemons, the real command line (see ``lab``)."""

@@ -1,0 +1,69 @@
+"""Issue "through real NATs": which path carries the bytes behind which boxes, and how soon."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.natlab.firewalls import Kind
+from tests.natlab.lab import Lab
+from tests.natlab.nodes import world
+
+log = logging.getLogger(__name__)
+
+_MEBIBYTES = int(os.environ.get("NATLAB_MIB", "256"))
+
+
+@dataclass(frozen=True)
+class Row:
+    a: Kind
+    b: Kind
+    path: str | None  # None: any, as long as it completes
+    seconds: float
+    together: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.a}-{self.b}" + ("-together" if self.together else "")
+
+
+ROWS = (
+    Row("nat", "nat", "punched", 2),
+    Row("nat", "firewall", "punched", 2),
+    Row("no-udp", "no-udp", "punched", 2),
+    Row("double", "nat", "punched", 2),
+    Row("symmetric", "symmetric", "relay", 2),
+    Row("symmetric", "nat", "relay", 2),
+    Row("nat", "symmetric", "relay", 2),
+    Row("only-443", "only-443", "relay", 2),
+    Row("nat", "nat", "direct", 1, together=True),
+    Row("symmetric", "symmetric", "direct", 1, together=True),
+    Row("nat", "resets", None, 3),
+    Row("nat", "rejects", None, 3),
+    Row("nat", "swallows", None, 3),
+    Row("resets", "nat", None, 3),
+    Row("swallows", "nat", None, 3),
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_path_and_time_to_first_byte(row: Row) -> None:
+    with Lab(row.a, row.b, together=row.together) as lab, world(lab) as here:
+        path = here.file(_MEBIBYTES)
+        sent = here.a.send(here.b, path)
+        log.info("%s: %s %.2f s %s MB/s", row, sent.result.paths, sent.first_byte, sent.result.mb_per_s)
+        arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]
+        assert _digest(Path(arrived["path"])) == _digest(path)
+        assert sent.first_byte < row.seconds
+        if row.path is not None:
+            assert (sent.result.path, sent.share > 0.9) == (row.path, True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
