@@ -62,9 +62,9 @@ from comity.control.node import (
 from comity.control.peers import (
     FindRequest,
     FindResult,
-    PeerView,
     PeersRequest,
     PeersResult,
+    PeerView,
     PingRequest,
     PingResult,
     SetTagsRequest,
@@ -88,8 +88,8 @@ from comity.control.trust import (
     RejectResult,
     RevokeRequest,
     RevokeResult,
-    TrustResult,
     TrustedPeer,
+    TrustResult,
 )
 
 __all__ = [
