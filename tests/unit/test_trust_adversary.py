@@ -122,6 +122,26 @@ async def test_whom_we_asked_under_one_name_is_not_approved_under_another(
     assert not ours.trust.approved(theirs.key)
 
 
+async def test_of_two_keys_that_were_asked_under_one_name_only_the_first_is_approved(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """By bare name the registry could lie; by card it could not. Both answer."""
+    impostor = Site(office, "lab-b", 0x40)
+    office.substitute["lab-b"] = impostor.record()
+    await lab_a.ask("lab-b")
+    del office.substitute["lab-b"]
+    office.records[impostor.key.hex] = impostor.record(hostname="impostor")
+    await lab_a.ask(lab_b.card())
+    for lab in (lab_b, impostor):
+        await lab.read_mail()
+        await lab.pending()
+        await lab.approve("lab-a")
+    await lab_a.read_mail()
+    assert (await lab_a.trust.resolve("lab-b")).key == lab_b.key
+    assert not lab_a.trust.approved(impostor.key)
+    assert lab_a.refusals()[-1][0] == IdentityMismatch.code
+
+
 async def test_a_request_under_a_charter_that_nobody_can_be_shown_is_refused(
     lab_a: Site, lab_b: Site
 ) -> None:
