@@ -83,6 +83,65 @@ async def test_a_request_that_was_meant_for_another_name_is_refused(
     assert "meant for charité" in lab_b.refusals()[-1][1]
 
 
+async def test_a_fingerprint_that_was_compared_under_one_name_confirms_no_other(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """A former partner comes back under a better name, and the registry is willing."""
+    await agree(lab_a, lab_b)  # by card
+    assert (await lab_a.trust.ending.trust()).trusted[0].identity == "confirmed"
+    await lab_a.revoke("lab-b")
+    await lab_b.read_mail()
+    lab_b.rename("charité")
+    office.register(lab_b.record(hostname="charité"))
+    await lab_b.ask(lab_a.card())
+    await lab_a.read_mail()
+    (waiting,) = await lab_a.pending()
+    assert (waiting.hostname, waiting.verified) == ("charité", "signature")
+    assert (await lab_a.approve("charité")).identity == "unconfirmed"
+
+
+@pytest.mark.parametrize("larger", [True, False])
+async def test_whom_we_asked_under_one_name_is_not_approved_under_another(
+    office: Office, larger: bool
+) -> None:
+    """It asks back under a name that we never asked: with both having asked, no person would see it."""
+    one, two = Site(office, "lab-a", 0x10), Site(office, "lab-b", 0x20)
+    ours, theirs = (one, two) if (one.key.hex > two.key.hex) is larger else (two, one)
+    await ours.ask(theirs.card())
+    await theirs.read_mail()
+    await theirs.pending()
+    theirs.rename("charité")
+    office.register(theirs.record(hostname="charité"))
+    await post(theirs, ours, request_of(theirs, ours, hostname="charité"))
+    await ours.read_mail()
+    assert not ours.trust.approved(theirs.key)
+    assert len(await ours.pending()) == 1
+    if not theirs.trust.approved(ours.key):
+        await theirs.approve(ours.hostname)
+    await ours.read_mail()
+    assert not ours.trust.approved(theirs.key)
+
+
+async def test_of_two_keys_that_were_asked_under_one_name_only_the_first_is_approved(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """By bare name the registry could lie; by card it could not. Both answer."""
+    impostor = Site(office, "lab-b", 0x40)
+    office.substitute["lab-b"] = impostor.record()
+    await lab_a.ask("lab-b")
+    del office.substitute["lab-b"]
+    office.records[impostor.key.hex] = impostor.record(hostname="impostor")
+    await lab_a.ask(lab_b.card())
+    for lab in (lab_b, impostor):
+        await lab.read_mail()
+        await lab.pending()
+        await lab.approve("lab-a")
+    await lab_a.read_mail()
+    assert (await lab_a.trust.resolve("lab-b")).key == lab_b.key
+    assert not lab_a.trust.approved(impostor.key)
+    assert lab_a.refusals()[-1][0] == IdentityMismatch.code
+
+
 async def test_a_request_under_a_charter_that_nobody_can_be_shown_is_refused(
     lab_a: Site, lab_b: Site
 ) -> None:

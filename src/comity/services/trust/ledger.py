@@ -81,6 +81,9 @@ class Ledger:
     def relationship(self, found: Found) -> Relationship:
         """What is remembered of a key, or a new page. An agreement in force keeps its name and address (rule
         6).
+
+        A key that comes under another name begins anew: who compared its fingerprint or asked it did so for
+        the old one, and what waits from it was asked under that (rule 5).
         """
         rel = self.store.get(found.key)
         if rel is None:
@@ -91,10 +94,17 @@ class Ledger:
                 local_id=self._local_id(found),
                 pinned=found.pinned,
             )
-        rel = msgspec.structs.replace(rel, pinned=rel.pinned or found.pinned)
-        if self._peers.known(found.key) is not None:
-            return rel
-        return msgspec.structs.replace(rel, hostname=found.hostname, address=found.address)
+        same = (rel.hostname, rel.address) == (found.hostname, found.address)
+        if same or self._peers.known(found.key) is not None:
+            return msgspec.structs.replace(rel, pinned=rel.pinned or found.pinned)
+        return msgspec.structs.replace(
+            rel,
+            hostname=found.hostname,
+            address=found.address,
+            pinned=found.pinned,
+            outgoing=(),
+            incoming=None,
+        )
 
     def _local_id(self, found: Found) -> str:
         """The name of the peer's folder of received files, no other peer's.

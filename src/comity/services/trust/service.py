@@ -191,6 +191,8 @@ class TrustService:
                     f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
                 )
                 event = _arrived(statement, envelope, rel, self._ledger.claims.hostname)
+                if isinstance(event, events.ApprovalArrived):
+                    self._peers.check_name_free(rel)
                 agreement = self._ledger.advance(rel, event).agreement
         except (machine.TrustRefused, IdentityMismatch):
             if rel.dealt_with:
