@@ -219,8 +219,18 @@ def test_closed_pipe_is_quiet(home: Home) -> None:
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+def _hears_interrupts() -> None:
+    """Where the tests run in the background of a script, the shell has made them deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupt_is_quiet(home: Home) -> None:
-    process = subprocess.Popen([*COMITY, "logs", "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*COMITY, "logs", "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hears_interrupts,
+    )
     home.log_file.write_text("started\n")
     assert process.stdout is not None
     assert process.stdout.readline() == b"started\n"
