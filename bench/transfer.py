@@ -125,7 +125,8 @@ def machine() -> str:
             (line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model
         )
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores ({model}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{cores} cores ({model}), {system}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -109,6 +109,8 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
+SMALL_CHUNK_BYTES = 4 * MIB  # of files without inner structure
+SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 PARTIAL_LIFETIME = 7 * DAY
@@ -182,6 +184,7 @@ RECEIVING_PER_PEER = 8  # twice SENDING_AT_ONCE: a place is free only after the 
 WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
 WORKING_MOST = 4096  # about six hours of it
 PROGRESS_EVERY = 0.1
+GLANCE_SECONDS = 0.005  # between looks at whether the peer said something, while the next chunk is hashed
 RECEIVED_SAME_NAME = 10_000  # NAME, NAME.2, … from one peer
 TRANSFERS_LISTED = 1000  # the newest
 RECEIVED_LISTED = 10_000  # the newest

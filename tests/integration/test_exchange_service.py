@@ -38,7 +38,7 @@ from tests.exchange_nodes import REALM, Node, acquaint, opened
 from tests.exchanges import AGREEMENT, OTHER_AGREEMENT
 from tests.lanes import MemoryNet, Wire, World
 
-CHUNK = limits.CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Pair:
@@ -213,7 +213,7 @@ async def test_an_unreadable_descriptor_is_told(pair: Pair) -> None:
 async def test_a_file_beyond_the_bounds_is_refused(pair: Pair) -> None:
     path = pair.tmp_path / "huge"
     with path.open("wb") as file:
-        file.truncate(limits.MANIFEST_CHUNKS * CHUNK + 1)
+        file.truncate(limits.ARTIFACT_BYTES + 1)
     with pytest.raises(TooLarge):
         await pair.alice.send("bob", path)
 
@@ -334,11 +334,11 @@ def rig(pair: Pair, kind: Type, count: int, action: Callable[[bytes], object]) -
 
 @pytest.mark.parametrize("kind", [Type.PAGE, Type.CHUNK, Type.CLOSE])
 async def test_a_file_that_changes_under_way_is_noticed(pair: Pair, kind: Type) -> None:
-    path = pair.file("f", os.urandom(2 * CHUNK))
+    path = pair.file("f", os.urandom(24 * CHUNK))
 
     def write(_: bytes) -> None:
         with path.open("r+b") as file:
-            file.seek(CHUNK + 5)
+            file.seek(23 * CHUNK + 5)
             file.write(b"changed")
 
     rig(pair, kind, 1, write)

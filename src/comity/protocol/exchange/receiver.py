@@ -44,7 +44,7 @@ from comity.protocol.exchange.events import (
     WriteChunk,
 )
 from comity.protocol.exchange.failure import error_from, fail_for, refuse_for
-from comity.protocol.exchange.manifest import Manifest
+from comity.protocol.exchange.manifest import RUNNING, Digests, Manifest
 from comity.protocol.exchange.messages import (
     FILE,
     Accept,
@@ -55,6 +55,7 @@ from comity.protocol.exchange.messages import (
     SignedReceipt,
     Want,
     encode_message,
+    manifest_of,
     parse_message,
     ranges_of,
 )
@@ -104,7 +105,17 @@ class Receiver:
         self._wanted: set[int] = set()
         self._waiting: dict[int, list[int]] = {}  # wanted chunk → its copies
         self._waiters = 0
+        self._next = 0  # the chunk whose turn it is, where digests are running ones
         self._close: Close | None = None
+
+    @property
+    def digests(self) -> Digests:
+        """What the digests of chunks cover in this transfer."""
+        return self._manifest.digests
+
+    @property
+    def _running(self) -> bool:
+        return self._manifest.digests == RUNNING
 
     @property
     def missing(self) -> int:
@@ -162,7 +173,7 @@ class Receiver:
             if offer.kind != FILE:
                 raise VersionMismatch(f"this node cannot receive artifacts of kind {offer.kind}")
             check_name(offer.name)
-            self._manifest = Manifest(kind=offer.kind, name=offer.name, size=offer.bytes, chunks=offer.chunks)
+            self._manifest = manifest_of(offer)
         except (VersionMismatch, NameRefused, TooLarge, RemoteProtocolError) as error:
             return self._refuse(error)
         self.state = State.JUDGING
@@ -183,7 +194,7 @@ class Receiver:
         copies: list[ReceiverOutput] = []
         for entry in page.entries:
             index = self._manifest.add(entry)
-            first = self._first.setdefault(entry.digest, index)
+            first = index if self._running else self._first.setdefault(entry.digest, index)
             if self._manifest.length(first) != entry.length:
                 raise RemoteProtocolError("one chunk digest stands for two lengths")
             if first == index:
@@ -203,6 +214,9 @@ class Receiver:
     def _chunk(self, chunk: ChunkArrived) -> list[ReceiverOutput]:
         if chunk.index not in self._wanted:
             raise RemoteProtocolError(f"chunk {chunk.index} came, which was not asked for")
+        if self._running and chunk.index != self._next:
+            raise RemoteProtocolError(f"chunk {chunk.index} came before chunk {self._next}")
+        self._next = chunk.index + 1
         manifest = self._manifest
         if chunk.length != manifest.length(chunk.index) or chunk.digest != manifest.digest(chunk.index):
             raise VerificationFailed(f"chunk {chunk.index} is not what the manifest promised")

@@ -100,6 +100,7 @@ class Outbox:
             chunks=chunks,
             agreement=peer.agreement.digest,
             charter=None,
+            digests=content.digests,
         )
         around.guard.require(
             Operation(
