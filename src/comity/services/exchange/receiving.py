@@ -33,6 +33,8 @@ from comity.protocol.exchange.events import (
     ContentDigest,
     CopyChunk,
     Failed,
+    Look,
+    Looked,
     MessageReceived,
     ReceiverEvent,
     Send,
@@ -40,6 +42,7 @@ from comity.protocol.exchange.events import (
     VerifyContent,
     WriteChunk,
 )
+from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
@@ -78,7 +81,7 @@ class Receiving:
             return self.give_up(error)
         worker = Worker(threads)
         try:
-            digests = self._machine.digests
+            digests = self._machine.manifest.digests
             outcome = self._exchange(Assembly(part, self._meter.size, digests), worker)
         finally:
             worker.close()
@@ -163,12 +166,28 @@ class Receiving:
                     assembly.copy(output.source, output.offset, output.length)
                     self._meter.done += output.length
                     self._speak()
+                case Look():
+                    found = Looked(self._recall(output, assembly))
+                    return self._step(found, assembly, worker)
                 case VerifyContent():
                     digest = assembly.content_digest(self._speak)
                     return self._step(ContentDigest(digest), assembly, worker)
                 case Commit() | Failed():
                     return output
         return None
+
+    def _recall(self, look: Look, assembly: Assembly) -> frozenset[int]:
+        """Which of the chunks that are looked for lie in the part already."""
+        manifest, found = self._machine.manifest, set()
+        for index in range(look.first, look.first + look.count):
+            length = manifest.length(index)
+            if assembly.recall(manifest.offset(index), length, manifest.digest(index)):
+                found.add(index)
+                self._meter.done += length
+                self._speak()
+            elif manifest.digests == RUNNING:
+                break
+        return frozenset(found)
 
     def _trouble(self, error: ComityError) -> Failed:
         """The peer hears what is meant for it; this side keeps the cause."""
