@@ -15,6 +15,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rivals whose name begins so")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} in any case")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))  # so that what was started is ended
     if chosen.quick:
         chosen.sizes, chosen.places, chosen.repeats = ["142MB"], ["tmpfs"], 3
     rows = [row for place in chosen.places for row in run_place(place, chosen)]
