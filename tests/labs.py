@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from comity.control import InfoResult, Transfer, TrustResult
-from comity.demo.processes import daemon_of, end_daemon, is_alive
+from comity.demo.processes import await_daemon, daemon_of, end_daemon, is_alive
 from comity.sdk import exchange, node, trust
 from comity.sdk.client import Client
 
@@ -67,6 +67,7 @@ class Command:
 
     def __init__(self, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
         self._arguments = arguments
+        self.interrupted = False
         self.process = subprocess.Popen(
             arguments,
             env=environment,
@@ -82,14 +83,14 @@ class Command:
         try:
             out, err = self.process.communicate(timeout=_COMMAND_SECONDS)
         except BaseException:
-            self.process.kill()
-            self.process.communicate()
+            self.stop()
             raise
         return subprocess.CompletedProcess(self._arguments, self.process.returncode, out, err)
 
     def stop(self) -> None:
         """End it, if it still runs."""
         if self.process.returncode is None:
+            self.interrupted = True
             self.process.kill()
             self.process.communicate()
 
@@ -134,9 +135,7 @@ class Lab:
 
     def begin(self, *arguments: str) -> Command:
         """Start a command, as a script would: with ``--json``."""
-        command = Command([*self.prefix, *COMITY, "--json", *arguments], self.environment, self.folder)
-        self._begun.append(command)
-        return command
+        return self._begin("--json", *arguments)
 
     def ask(self, *arguments: str) -> dict[str, Any]:
         """Run a command that succeeds."""
@@ -148,7 +147,7 @@ class Lab:
 
     def read(self, *arguments: str) -> list[str]:
         """Run a command that succeeds, as a person would; the lines on the screen."""
-        done = Command([*self.prefix, *COMITY, *arguments], self.environment, self.folder).end()
+        done = self._begin(*arguments).end()
         assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout.splitlines()
 
@@ -176,7 +175,9 @@ class Lab:
         """End every command, and the daemon, also one that a command started and did not tell of."""
         for command in self._begun:
             command.stop()
-        for pid in {self.pid, daemon_of(self.home) or 0} - {0}:
+        interrupted = any(command.interrupted for command in self._begun)
+        started = await_daemon(self.home) if interrupted else daemon_of(self.home)
+        for pid in {self.pid, started or 0} - {0}:
             if self._runs_here(pid):
                 end_daemon(pid)
         self.pid = 0
@@ -209,6 +210,11 @@ class Lab:
         """Every file that is visible as received, and every part that is not."""
         folders = (self.home / "received", self.home / "incoming")
         return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    def _begin(self, *arguments: str) -> Command:
+        command = Command([*self.prefix, *COMITY, *arguments], self.environment, self.folder)
+        self._begun.append(command)
+        return command
 
     def _runs_here(self, pid: int) -> bool:
         """Whether that process is this lab's daemon, and not a stranger that was given its number."""

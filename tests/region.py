@@ -6,8 +6,10 @@ Whatever was started is ended by its id; then every log is searched for a bug's 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -147,7 +149,7 @@ class Region:
 @contextmanager
 def region(*, proxied: bool = False, recording: bool = False) -> Iterator[Region]:
     """``proxied``: all traffic with the rendezvous, relay included, passes ``Region.proxy``."""
-    with ExitStack() as kept:
+    with _orderly(), ExitStack() as kept:
         # Not pytest's folder: sockets lie below it, and their paths must be short.
         folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="labs-", dir="/tmp")))
         proxy = kept.enter_context(Proxy(recording=recording)) if proxied or recording else None
@@ -156,6 +158,19 @@ def region(*, proxied: bool = False, recording: bool = False) -> Iterator[Region
         yield made
         made.end()
         made.check_logs()
+
+
+@contextmanager
+def _orderly() -> Iterator[None]:
+    """Let SIGTERM, by which ``timeout`` ends pytest, be what Ctrl-C is: else daemons would be left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def agree(asker: Lab, approver: Lab, why: str = "IRB #2026-0142", *options: str) -> str:
