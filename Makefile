@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs dist wheelhouse format lock clean
+.PHONY: help demo test natlab check bench docs dist wheelhouse format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,8 +15,11 @@ help: ## list these targets
 demo: $(STAMP) ## two hospitals, end to end, on this machine
 	@$(BIN)/comity demo
 
-test: $(STAMP) ## all tests; as root also those behind real NATs (tests/natlab)
+test: $(STAMP) ## all tests but those behind real NATs
 	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --durations=10 tests
+
+natlab: $(STAMP) ## the tests behind real NATs, one after the other: as root, with nftables and iproute2
+	NATLAB=1 $(BIN)/python -m pytest --durations=10 tests/natlab
 
 check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
