@@ -16,7 +16,7 @@ demo: $(STAMP) ## two hospitals, end to end, on this machine
 	@$(BIN)/comity demo
 
 test: $(STAMP) ## all tests but those behind real NATs
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --durations=10 tests
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --durations=10 tests
 
 natlab: $(STAMP) ## the tests behind real NATs, one after the other: as root, with nftables and iproute2
 	NATLAB=1 $(BIN)/python -m pytest --durations=10 tests/natlab
