@@ -23,7 +23,7 @@ from comity.sdk import exchange, node, trust
 from comity.sdk.client import Client
 
 COMITY = (sys.executable, "-m", "comity")
-PATIENCE = 15.0
+PATIENCE = 45.0
 _COMMAND_SECONDS = 100.0
 _LOOK_EVERY = 0.05
 
