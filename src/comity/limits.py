@@ -253,6 +253,7 @@ CHARTER_ASSETS = 256
 CHARTER_DIGESTS = 256  # of one asset
 CHARTER_PERMISSIONS = 256
 CHARTER_LIMITS = 32  # of the charter, or of one permission
+CHARTER_ANOMALIES = 16
 CHARTER_TOPICS = 64  # of one permission
 CHARTER_TOPIC_CHARS = 128
 CHARTER_PORTS = 64  # of one permission
