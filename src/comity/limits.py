@@ -260,6 +260,14 @@ CHARTER_PORTS = 64  # of one permission
 CHARTER_TEXT_CHARS = 2000
 CHARTER_NAME_CHARS = 200
 POLICY_BYTES = 4 * MIB  # what a charter compiles to
+CHARTER_PART_BYTES = 15 * KIB  # of a charter in one statement, which has to fit STATEMENT_BYTES
+CHARTER_PARTS = 18  # CHARTER_BYTES in such parts
+CHARTER_NOTE_BYTES = 12 * KIB  # a carried statement: an envelope's JSON
+CHARTER_STATEMENT_LIFETIME = 3650 * DAY
+CHARTER_OPEN_VERSIONS = 4  # of one line, waiting for signatures
+CHARTER_LINES_OPEN = 64  # proposals that nobody here has signed, from all partners
+CHARTER_ATTESTED = 100  # artifacts in one statement about their end
+CHARTER_EARLY = 64  # signatures kept that came before their charter, from one partner
 
 
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────
