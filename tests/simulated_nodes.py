@@ -15,6 +15,7 @@ from comity.identity.envelope import Envelope
 from comity.node.assembly import Ground, assemble
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
+from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs_memory import MemoryBlobStore
@@ -57,6 +58,7 @@ class SimulatedNode:
         db: Database | None = None,
         public: bool = False,
         tags: tuple[str, ...] = (),
+        guard: type[Guard] = Guard,
     ) -> None:
         self.name = name
         self.town = town
@@ -118,6 +120,7 @@ class SimulatedNode:
                 rendezvous=rendezvous,
                 network=network,
                 surroundings=lambda listening: Surroundings(listening=listening),
+                guard=guard,
             )
         )
         self._running: list[asyncio.Task[None]] = []
@@ -128,7 +131,12 @@ class SimulatedNode:
         node.exchange.start()
         node.events.start()
         await node.network.start()
-        jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
+        jobs = (
+            node.sessions.run(node.trust),
+            node.presence.run(),
+            node.rendezvous.run(),
+            node.charters.run(),
+        )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":
             await node.presence.changed.wait()

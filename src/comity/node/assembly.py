@@ -24,6 +24,9 @@ from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
+from comity.services.charter.governance import Governance
+from comity.services.charter.library import Library
+from comity.services.charter.service import CharterService
 from comity.services.courier import Courier
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
@@ -42,12 +45,14 @@ from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
 from comity.storage.blobs import BlobStore
+from comity.storage.charter import CharterStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
+from comity.storage.usage import UsageStore
 from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -79,7 +84,7 @@ class RunningNetwork(Network, Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
-    there.
+    there; ``guard`` makes what decides.
     """
 
     identity: Identity
@@ -96,6 +101,7 @@ class Ground:
     rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
     network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
     surroundings: Callable[[tuple[str, ...]], Surroundings]
+    guard: type[Guard] = Guard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +115,7 @@ class Node:
     audit: AuditService
     sessions: SessionService
     trust: TrustService
+    charters: CharterService
     exchange: ExchangeService
     events: EventsService
     directory: DirectoryService
@@ -132,7 +139,18 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    guard = Guard(standing, audit, clock)
+    charter_store, usage = CharterStore(db), UsageStore(db)
+    library = Library(charter_store)
+    governance = Governance(
+        db,
+        charter_store,
+        usage,
+        library,
+        own,
+        clock,
+        suspend=lambda *met: charters.suspensions.met(*met),
+    )
+    guard = ground.guard(standing, audit, clock, governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
     def surroundings() -> Surroundings:
@@ -170,6 +188,17 @@ def assemble(ground: Ground) -> Node:
     )
     delivery = Delivery(store, courier, sessions)
     trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous)
+    charters = CharterService(
+        ledger=ledger,
+        peers=book,
+        trust=trust,
+        delivery=delivery,
+        sessions=sessions,
+        store=charter_store,
+        usage=usage,
+        library=library,
+        governance=governance,
+    )
     exchange = ExchangeService(
         ExchangeSurroundings(
             network=network,
@@ -241,6 +270,7 @@ def assemble(ground: Ground) -> Node:
         audit=audit,
         sessions=sessions,
         trust=trust,
+        charters=charters,
         exchange=exchange,
         events=events,
         directory=directory,

@@ -75,7 +75,11 @@ class _Life:
                     tasks.create_task(self._server.run_until_stopped()),
                     tasks.create_task(node.sessions.run(node.trust)),
                 }
-                others = {tasks.create_task(node.presence.run()), tasks.create_task(self._stay_registered())}
+                others = {
+                    tasks.create_task(node.presence.run()),
+                    tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.charters.run()),
+                }
                 await self._announce()
                 await self._stop.wait()
                 log.info("stopping")
@@ -127,6 +131,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         about=node.about,
         directory=node.directory,
         trust=node.trust,
+        charters=node.charters,
         exchange=node.exchange,
         events=node.events,
         audit=node.audit,

@@ -122,15 +122,14 @@ class CharterStore:
     def put_version(self, digest: str, lineage: str, canonical: bytes, *, at: int, by: str) -> None:
         """``by``: the fingerprint of who brought it."""
         self._db.execute(
-            "INSERT OR IGNORE INTO charter_version (digest, lineage, at, by, canonical) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO charter_version (digest, lineage, at, by, canonical)"
+            " VALUES (?, ?, ?, ?, ?)",
             (digest, lineage, at, by, canonical),
         )
 
     def canonical(self, digest: str) -> bytes | None:
         """The bytes that a version's signatures are about."""
-        row = self._db.execute(
-            "SELECT canonical FROM charter_version WHERE digest = ?", (digest,)
-        ).fetchone()
+        row = self._db.execute("SELECT canonical FROM charter_version WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def brought_by(self, digest: str) -> str:
@@ -178,16 +177,17 @@ class CharterStore:
         )
         return [StoredStatement(*row) for row in rows.fetchall()]
 
-    def keep_early(self, peer: str, charter: str, digest: str, envelope: str, most: int) -> bool:
-        """Keep a signature whose charter has not come yet; False where this peer's are too many."""
-        row = self._db.execute("SELECT COUNT(*) FROM charter_early WHERE peer = ?", (peer,)).fetchone()
-        if row[0] >= most:
-            return False
+    def keep_early(self, peer: str, charter: str, digest: str, envelope: str, most: int) -> None:
+        """Keep a signature whose charter has not come yet; of too many from one peer the oldest go."""
         self._db.execute(
             "INSERT OR IGNORE INTO charter_early (peer, charter, digest, envelope) VALUES (?, ?, ?, ?)",
             (peer, charter, digest, envelope),
         )
-        return True
+        self._db.execute(
+            "DELETE FROM charter_early WHERE peer = ? AND id NOT IN"
+            " (SELECT id FROM charter_early WHERE peer = ? ORDER BY id DESC LIMIT ?)",
+            (peer, peer, most),
+        )
 
     def take_early(self, charter: str) -> list[str]:
         """The envelopes that were kept for this charter, which are forgotten."""

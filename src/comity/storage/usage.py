@@ -107,8 +107,9 @@ class UsageStore:
         """Count what happened; negative amounts take it back."""
         for charge in charges:
             self._db.execute(
-                "INSERT INTO charter_use (lineage, clause, giver, taker, period, used) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (lineage, giver, taker, clause, period) DO UPDATE SET used = used + excluded.used",
+                "INSERT INTO charter_use (lineage, clause, giver, taker, period, used)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (lineage, giver, taker, clause, period)"
+                " DO UPDATE SET used = used + excluded.used",
                 (lineage, charge.clause, charge.giver, charge.taker, charge.period, charge.amount),
             )
 
@@ -123,7 +124,9 @@ class UsageStore:
 
     # ── transfers ─────────────────────────────────────────────────────────────────────────────────────
 
-    def reserved(self, lineage: str, peer: str, direction: Direction, transfer: str) -> ChartedTransfer | None:
+    def reserved(
+        self, lineage: str, peer: str, direction: Direction, transfer: str
+    ) -> ChartedTransfer | None:
         """The transfer that was reserved or consumed under this id."""
         row = self._db.execute(
             "SELECT lineage, charter, peer, transfer, direction, digest, name, bytes, at, state"
@@ -131,6 +134,15 @@ class UsageStore:
             (lineage, peer, direction, transfer),
         ).fetchone()
         return None if row is None else ChartedTransfer(*row)
+
+    def charged(self, lineage: str, peer: str, direction: Direction, transfer: str) -> dict[str, int]:
+        """What was counted for this transfer, by clause."""
+        rows = self._db.execute(
+            "SELECT clause, amount FROM charter_charge JOIN charter_transfer USING (id)"
+            " WHERE lineage = ? AND peer = ? AND direction = ? AND transfer = ?",
+            (lineage, peer, direction, transfer),
+        )
+        return dict(tuple(row) for row in rows.fetchall())
 
     def reserve(self, new: ChartedTransfer, charges: Sequence[Charge]) -> None:
         """Count a transfer before its first byte; its id must be new under this line."""
@@ -156,7 +168,8 @@ class UsageStore:
     def consume(self, peer: str, direction: Direction, transfer: str) -> None:
         """All of it was sent: it counts for good."""
         self._db.execute(
-            "UPDATE charter_transfer SET state = 'consumed' WHERE peer = ? AND direction = ? AND transfer = ?",
+            "UPDATE charter_transfer SET state = 'consumed'"
+            " WHERE peer = ? AND direction = ? AND transfer = ?",
             (peer, direction, transfer),
         )
 
@@ -185,21 +198,17 @@ class UsageStore:
 
     # ── volume (an anomaly's measure) ─────────────────────────────────────────────────────────────────
 
-    def add_volume(self, peer: str, day: int, size: int) -> int:
-        """Count bytes with a peer on a day (days since 1970); the day's sum."""
+    def add_volume(self, peer: str, day: int, size: int, *, keep: int) -> None:
+        """Count bytes with a peer on a day (days since 1970); what is ``keep`` days older is forgotten."""
+        self._db.execute("DELETE FROM charter_volume WHERE peer = ? AND day < ?", (peer, day - keep))
         self._db.execute(
             "INSERT INTO charter_volume (peer, day, bytes) VALUES (?, ?, ?)"
             " ON CONFLICT (peer, day) DO UPDATE SET bytes = bytes + excluded.bytes",
             (peer, day, size),
         )
-        row = self._db.execute(
-            "SELECT bytes FROM charter_volume WHERE peer = ? AND day = ?", (peer, day)
-        ).fetchone()
-        return int(row[0])
 
     def volume(self, peer: str, first: int, last: int) -> int:
-        """The sum of the days from ``first`` to ``last``; older ones are forgotten."""
-        self._db.execute("DELETE FROM charter_volume WHERE peer = ? AND day < ?", (peer, first))
+        """The sum of the days from ``first`` to ``last``."""
         row = self._db.execute(
             "SELECT COALESCE(SUM(bytes), 0) FROM charter_volume WHERE peer = ? AND day BETWEEN ? AND ?",
             (peer, first, last),

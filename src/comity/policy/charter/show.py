@@ -135,7 +135,8 @@ def anomaly_text(anomaly: Anomaly) -> str:
             usual = f"{anomaly.times} times the usual of a day passes"
             return f"{usual}, and at least {anomaly.at_least:,} bytes"
         case OutsideHours():
-            return f"something is attempted outside {anomaly.from_} to {anomaly.until} UTC, {_list(anomaly.days)}"
+            hours = f"{anomaly.from_} to {anomaly.until} UTC, {_list(anomaly.days)}"
+            return f"something is attempted outside {hours}"
         case _:
             return "another key claims the partner's name"
 

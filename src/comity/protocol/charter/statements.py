@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from comity import limits
+from comity.identity.keys import PublicKey
 from comity.protocol.statements import Claim, PairStatement, Statement
-from comity.protocol.wire import Digest
+from comity.protocol.wire import Digest, Hex32, decode
 
 Version = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Clause = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9._-]{0,199}\Z")]
@@ -107,6 +108,15 @@ class CharterAttestation(PairStatement, frozen=True, kw_only=True, forbid_unknow
     attested_by: Claim
 
 
+class _Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    issuer: Hex32
+
+
+def claimed_issuer(payload: bytes) -> PublicKey:
+    """Who a statement says has signed it, before its signature was verified; RemoteProtocolError."""
+    return PublicKey.from_hex(decode(payload, _Issuer, limits.STATEMENT_BYTES).issuer)
+
+
 #: What travels from node to node, in the order of its sequence.
 PAIR_TYPES: tuple[type[PairStatement], ...] = (
     CharterPart,
@@ -137,4 +147,5 @@ __all__ = [
     "CharterSignature",
     "CharterSuspension",
     "Disposed",
+    "claimed_issuer",
 ]

@@ -4,6 +4,8 @@ desks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from comity import limits
 from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedPeer
 from comity.identity.envelope import Envelope
@@ -25,6 +27,7 @@ from comity.services.allowances import Allowances
 from comity.services.courier import Courier
 from comity.services.trust.answering import Answering
 from comity.services.trust.asking import Asking
+from comity.services.trust.carriage import Carriage, Handler
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending
 from comity.services.trust.ledger import Ledger
@@ -69,8 +72,15 @@ class TrustService:
         self._requests = Allowances(
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
+        self._carriage = Carriage(ledger, self._dealt_with)
         for kind in KINDS:
             courier.on(kind, self.read_mail)
+
+    def carry(self, kinds: Iterable[type[PairStatement]], handler: Handler) -> None:
+        """Give statements of these types to ``handler``: from keys that we have dealt with, in order."""
+        self._carriage.add(kinds, handler)
+        for kind in kinds:
+            self._courier.on(kind, self.read_mail)
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -163,7 +173,7 @@ class TrustService:
         OutOfOrder where an earlier one is still in the mailbox: not taken, this one will come there after it.
         A revocation does not wait, as it voids whatever its signer said before.
         """
-        kind = _kind_of(envelope)
+        kind = self._kind_of(envelope)
         statement = self._ledger.notary.check(envelope, kind, sender)
         next_one = self._ledger.store.seen(sender)[0] + 1
         if kind is not Revocation and statement.sequence > next_one:
@@ -172,8 +182,10 @@ class TrustService:
 
     async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
         """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
-        kind = _kind_of(envelope)
+        kind = self._kind_of(envelope)
         self._ledger.notary.check(envelope, kind, sender)
+        if self._carriage.read(sender, envelope):
+            return
         if kind is HandshakeRequest:
             rel = await self._asker(sender)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
@@ -201,6 +213,12 @@ class TrustService:
             raise
         if agreement is not None and agreement.requester == "them" and agreement != rel.agreement:
             await self._delivery.flush(sender)  # both had asked: the approval is owed
+
+    def _kind_of(self, envelope: Envelope) -> type[PairStatement]:
+        kind = _BY_TYPE.get(envelope.payload_type) or self._carriage.kind(envelope)
+        if kind is None:
+            raise machine.TrustRefused("a statement of that type has no place here")
+        return kind
 
     async def _asker(self, sender: PublicKey) -> Relationship:
         """The relationship with a key that asks for an agreement, named as the registry names it.
@@ -235,13 +253,6 @@ class TrustService:
 
 KINDS: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection, Revocation)
 _BY_TYPE = {payload_type(kind): kind for kind in KINDS}
-
-
-def _kind_of(envelope: Envelope) -> type[PairStatement]:
-    kind = _BY_TYPE.get(envelope.payload_type)
-    if kind is None:
-        raise machine.TrustRefused("a statement of that type has no place here")
-    return kind
 
 
 def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, own: str) -> events.Event:
