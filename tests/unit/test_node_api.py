@@ -86,6 +86,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         about=node.node.about,
         directory=node.node.directory,
         trust=node.node.trust,
+        charters=node.node.charters,
         exchange=node.node.exchange,
         events=node.node.events,
         audit=node.node.audit,

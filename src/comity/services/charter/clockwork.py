@@ -55,9 +55,10 @@ class Clockwork:
 
     async def _deliver(self) -> None:
         while True:
-            await self._changed.wait()
+            news = self._changed
             with suppress(ComityError):  # it stays owed, and the maintenance tries again
                 await self._delivery.flush()
+            await news.wait()
 
     def _pause(self, now: float) -> float:
         """Seconds to the next moment; never long, as clocks are set."""
