@@ -104,6 +104,16 @@ class Client:
             raise TransferFailed("the daemon did not take the open file: it holds too many")
         return token
 
+    @property
+    def patience(self) -> float:
+        """How many seconds the daemon may take for an operation that waits for nobody."""
+        return self._patience
+
+    @property
+    def runtime_folder(self) -> Path:
+        """The private folder with the running daemon's sockets, for others of the same life."""
+        return self._runtime().path
+
     def _runtime(self) -> Runtime:
         if not self.home.initialised:
             raise NotInitialised(f"no node is set up in {self.home.path}")
