@@ -187,7 +187,7 @@ def open_ports(asker: Lab, approver: Lab) -> None:
 
 
 def listening(pid: int) -> list[tuple[str, str]]:
-    """Every TCP socket on which a process listens and every UDP socket that it has, as ``HOST:PORT`` and host.
+    """Every TCP socket on which a process listens and each of its UDP sockets: ``HOST:PORT`` and host.
 
     Linux: proc(5). The network tables are of the process's own namespace.
     """
