@@ -28,7 +28,7 @@ from comity.sdk.client_async import AsyncClient
 from comity.sdk.connection import Path_, Progress, subscription_request, unwatched
 from comity.sdk.events_async import AsyncSubscription
 from comity.sdk.exchange import open_to_send
-from comity.sdk.publishing import AsyncPublisher
+from comity.sdk.publishing_async import AsyncPublisher
 
 
 @asynccontextmanager
@@ -221,5 +221,9 @@ class AsyncNode:
         async with self.client.listen("subscribe", request) as lines:
             subscription = AsyncSubscription(self.client, lines, timeout, notice)
             await subscription.begin()
-            yield subscription
+            try:
+                yield subscription
+            except Exception:
+                await subscription.leave()
+                raise
             await subscription.finish()

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from comity import limits
 from comity.control import Event, Notice, PublishRequest, PublishResult, SubscribeRequest, SubscriptionView
 from comity.control.codec import from_plain
+from comity.errors import ComityError, TimedOut
 from comity.sdk import asks
 from comity.sdk.client import Client, Lines
-from comity.sdk.reading import Reading
+from comity.sdk.reading import Reading, no_event
 
 
 def publish(client: Client, request: PublishRequest) -> PublishResult:
@@ -41,7 +42,11 @@ def subscribe(
     """
     with client.listen("subscribe", request) as lines:
         subscription = Subscription(client, lines, timeout, notice)
-        yield subscription
+        try:
+            yield subscription
+        except Exception:
+            subscription.leave()
+            raise
         subscription.finish()
 
 
@@ -77,6 +82,11 @@ class Subscription:
         self._reading.handled()
         self._save(limits.EVENTS_ACKNOWLEDGE_TIMEOUT)
 
+    def leave(self) -> None:
+        """What was given out last failed: say, if the daemon still listens, how far things went before."""
+        with suppress(ComityError):
+            self._save(0.0)
+
     def _save(self, wait: float) -> None:
         request = self._reading.acknowledgement(self._view.id, wait)
         if request is not None:
@@ -84,4 +94,8 @@ class Subscription:
             self._reading.saved(time.monotonic())
 
     def _line(self) -> dict[str, object]:
-        return self._lines.next(self._reading.left(time.monotonic()))
+        left = self._reading.left(time.monotonic())
+        try:
+            return self._lines.next(left)
+        except TimedOut as error:
+            raise no_event() from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from comity import limits
 from comity.control import Event, Notice, SubscriptionView
 from comity.control.codec import from_plain
+from comity.errors import ComityError, TimedOut
 from comity.sdk import asks
 from comity.sdk.client_async import AsyncClient, AsyncLines
-from comity.sdk.reading import Reading
+from comity.sdk.reading import Reading, no_event
 
 
 class AsyncSubscription:
@@ -53,6 +55,11 @@ class AsyncSubscription:
         self._reading.handled()
         await self._save(limits.EVENTS_ACKNOWLEDGE_TIMEOUT)
 
+    async def leave(self) -> None:
+        """What was given out last failed: say, if the daemon still listens, how far things went before."""
+        with suppress(ComityError):
+            await self._save(0.0)
+
     async def _save(self, wait: float) -> None:
         request = self._reading.acknowledgement(self._id, wait)
         if request is not None:
@@ -60,4 +67,8 @@ class AsyncSubscription:
             self._reading.saved(time.monotonic())
 
     async def _line(self) -> dict[str, object]:
-        return await self._lines.line(self._reading.left(time.monotonic()))
+        left = self._reading.left(time.monotonic())
+        try:
+            return await self._lines.line(left)
+        except TimedOut as error:
+            raise no_event() from error

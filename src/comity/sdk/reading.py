@@ -66,5 +66,10 @@ class Reading:
         if self._ends is None:
             return None
         if now >= self._ends:
-            raise TimedOut("no event arrived in time")
+            raise no_event()
         return self._ends - now
+
+
+def no_event() -> TimedOut:
+    """The reader's patience is over."""
+    return TimedOut("no event arrived in time", hint="see who is connected: comity peers")
