@@ -25,7 +25,8 @@ from comity.control.codec import from_plain
 from comity.errors import ComityError, NotRunning, TimedOut
 from comity.identity.card import JoinUrl
 from comity.sdk import node
-from comity.sdk.client import Client, reported
+from comity.sdk.answers import reported
+from comity.sdk.client import Client
 from comity.sdk.home import card, locate
 from comity.storage import settings
 from comity.storage.home import Home
