@@ -161,7 +161,7 @@ def _listening(local: int | Path) -> Iterator[socket.socket]:
 def _beside(client: Client, peer: str, port: int) -> Path:
     """A place for the socket of a forward, the same for the same words."""
     name = hashlib.sha256(peer.encode(errors="surrogateescape")).hexdigest()[:8]
-    return client.runtime_folder / f"{port}-{name}.sock"
+    return client.runtime().path / f"{port}-{name}.sock"
 
 
 def _check_free(path: Path) -> None:
