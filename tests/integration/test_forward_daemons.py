@@ -105,7 +105,7 @@ def test_what_a_program_says_after_the_other_has_ended_arrives(labs: tuple[Lab, 
         for size in (0, 1, 3 * MIB):
             said = ports.content(size)[:size]
             with running.connect() as sock, ThreadPoolExecutor(1) as pool:
-                answer = pool.submit(lambda sock=sock: sock.makefile("rb").read())
+                answer = pool.submit(sock.makefile("rb").read)
                 sock.sendall(said)
                 sock.shutdown(socket.SHUT_WR)
                 assert answer.result(60) == f"{size}\n".encode() + said

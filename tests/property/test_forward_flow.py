@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comity import limits
-from comity.errors import LinkLost, LocalProtocolError, RemoteProtocolError
+from comity.errors import LinkLost, LocalProtocolError, NotExposed, RemoteProtocolError
 from comity.protocol.forwarding import messages
 from comity.protocol.forwarding.flow import Flow, Half
 from comity.protocol.forwarding.messages import Tag
@@ -153,5 +153,5 @@ def test_what_a_fail_says_is_escaped_and_an_unknown_code_is_a_refusal() -> None:
     error = messages.error_of(memoryview(b'{"code":"new_code","message":"no \\u001b[31mway"}'))
     assert error.code == "peer_refused"
     assert "\x1b" not in error.message
-    tag, rest = messages.parse(messages.fail(messages.NotExposed("port 80 is not exposed to this node")))
+    tag, rest = messages.parse(messages.fail(NotExposed("port 80 is not exposed to this node")))
     assert (tag, messages.error_of(rest).code) == (Tag.FAIL, "not_exposed")
