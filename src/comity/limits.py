@@ -248,7 +248,13 @@ START_SECONDS = 30.0  # from the start of a daemon to its being ready
 STOP_SECONDS = 20.0  # from the order to stop to its end
 ANSWER_WAIT_SECONDS = HOUR  # handshake --wait without a number
 RECEIVED_WAIT_SECONDS = 600.0  # received --wait without --timeout
+ARRIVALS_WAIT_SECONDS = 60.0  # one question of a program that iterates arrivals
 PASSPHRASE_BYTES = 4 * KIB
+
+# ── proxies ───────────────────────────────────────────────────────────────────────────────────────────
+PROXY_ANSWER_BYTES = 16 * KIB  # the head of a proxy's answer
+PROXY_CREDENTIALS_BYTES = KIB
+PROXY_REFUSED_PAUSE = 600.0  # before refused credentials are sent again: a directory locks accounts
 
 # ── charter ───────────────────────────────────────────────────────────────────────────────────────────
 CHARTER_BYTES = 256 * KIB  # the YAML, and the canonical JSON (SECURITY.md rule 16)
@@ -299,3 +305,19 @@ EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a ne
 EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
 EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
 EVENTS_PRUNE_EVERY = 60.0
+EVENTS_DENIED_SECONDS = 30.0  # until a topic that a charter denied to a partner is asked about again
+EVENTS_DENIED_KEPT = 1000  # of such topics
+
+# ── forwarding ────────────────────────────────────────────────────────────────────────────────────────
+FORWARD_WINDOW = MIB  # on its way to one program in one connection, and not taken by it yet
+FORWARD_CONNECTIONS = 128  # through one node at once, in either direction
+FORWARD_CONNECTIONS_PER_PEER = 20  # the rest of INBOUND_LINKS_PER_PEER is for session and exchange
+FORWARD_WAITING = 100  # connections of one forward that wait for one of those places
+FORWARD_PLACE_TIMEOUT = 30.0  # for a place
+FORWARD_OPEN_TIMEOUT = 15.0  # from the welcome to the answer whether the port is open
+FORWARD_CONNECT_TIMEOUT = 5.0  # for the program on an exposed port to accept
+FORWARD_BEAT_EVERY = 15.0
+FORWARD_DEAD_AFTER = 45.0  # without a word from the peer's node; its program may be silent for ever
+FORWARDS = 32  # running at once, asked for on this machine
+EXPOSURES = 256
+FORWARD_NOTICES = 256  # not read yet by who asked for a forward; more are left out

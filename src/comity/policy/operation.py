@@ -21,11 +21,12 @@ class Operation:
 
     ``kind``: ``connect`` and ``accept`` open a stream from this side and from theirs, ``handshake`` asks for
     an agreement or answers, ``send`` and ``receive`` move an artifact, ``publish`` lets a peer read events
-    from now on or stores what it published here, ``subscribe`` reads them, ``expose`` lets a peer
-    reach a port here and ``forward`` reaches one there. ``service`` listens on the port.
+    from now on or stores what it published here, ``subscribe`` reads them, ``forward`` opens a connection to
+    a peer's ``port`` and ``expose`` lets a peer's connection to one of ours. ``service`` listens on the
+    virtual port.
     ``agreement`` and ``charter`` are the digests that the asker says it acts under, None where it says none.
-    ``by_peer``: the peer publishes or subscribes, and this node lets it. ``name``, ``digest`` ("sha256:…"),
-    ``bytes``, ``format`` and ``signer`` (a fingerprint whose signature was verified) describe the artifact,
+    ``by_peer``: the peer began it, and this node lets it publish, subscribe, or reach a port. ``name``,
+    ``digest`` ("sha256:…"), ``bytes``, ``format`` and ``signer`` (a fingerprint whose signature was verified) describe the artifact,
     ``transfer`` names its way; ``topic`` and ``units`` describe events, ``port`` what is forwarded.
     """
 
@@ -53,7 +54,7 @@ class Operation:
     @property
     def actor_is_peer(self) -> bool:
         """Whether it is the peer that would do what ``kind`` says."""
-        return self.by_peer or self.kind == "accept"
+        return self.kind == "accept" or (self.by_peer and self.kind in ("publish", "subscribe"))
 
 
 @dataclass(frozen=True, kw_only=True)

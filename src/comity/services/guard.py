@@ -50,6 +50,11 @@ class Guard:
         """Whether a charter is, or ever was, in force with this peer."""
         return self._charters is not None and self._charters.governs(peer)
 
+    @property
+    def version(self) -> int:
+        """Changes whenever charters or suspensions do; a window's end leaves it."""
+        return 0 if self._charters is None else self._charters.version
+
     def in_force(self, peer: PublicKey) -> tuple[str, ...]:
         """The charters that operations with this peer may name."""
         return () if self._charters is None else self._charters.in_force(peer)

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, charter, clockmark, events, exchange, sealing, trust, usage
+from comity.storage import (
+    audit,
+    charter,
+    clockmark,
+    events,
+    exchange,
+    forwarding,
+    sealing,
+    trust,
+    usage,
+)
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -19,6 +29,7 @@ MIGRATIONS = (
     + trust.TABLES
     + exchange.TABLES
     + events.TABLES
+    + forwarding.TABLES
     + charter.TABLES
     + usage.TABLES,
 )

@@ -23,13 +23,16 @@ PathName = Literal["direct", "punched", "relay"]
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """How a link runs: ``remote`` is the address at the other end of its TCP connection."""
+    """How a link runs: ``remote`` is the address at the other end of its TCP connection, ``via`` what else is
+    between (a proxy, say), empty for nothing.
+    """
 
     path: PathName
     remote: str
     tls: str
     cipher: str
     group: str
+    via: str = ""
 
 
 class Lane(Protocol):
@@ -126,6 +129,7 @@ class Network(Protocol):
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> Stream:

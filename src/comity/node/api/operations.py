@@ -15,6 +15,7 @@ from comity.services.charter.service import CharterService
 from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
+from comity.services.forwarding import ForwardingService
 from comity.services.trust import TrustService
 
 
@@ -28,6 +29,7 @@ class Operations:
     charters: CharterService
     exchange: ExchangeService
     events: EventsService
+    forwarding: ForwardingService
     audit: AuditService
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]

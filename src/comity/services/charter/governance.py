@@ -90,6 +90,11 @@ class Governance:
         """Whether a charter was ever in force with this peer: from then on, none in force means no."""
         return bool(self._governing(str(peer.fingerprint)))
 
+    @property
+    def version(self) -> int:
+        """Changes whenever what is in force or suspended may have."""
+        return self._store.version
+
     def in_force(self, peer: PublicKey) -> tuple[str, ...]:
         """The digests of the charters that operations with this peer may name, the oldest line first."""
         party = str(peer.fingerprint)
@@ -270,12 +275,13 @@ def _counts(clause: str, describing: set[str]) -> bool:
 
 
 def _raised(volume: Volume, used: dict[str, int], more: int) -> dict[str, int]:
-    """Several at once are asked about as the last of them."""
-    if more <= 0:
+    """Several at once are asked about as the last of them, none at all as if one less had been counted."""
+    if more == 0:
         return used
     counts = dict(_limits(volume))
     return {
-        clause: count + (0 if counts[clause].counts == "bytes" else more) for clause, count in used.items()
+        clause: max(0, count + (0 if counts[clause].counts == "bytes" else more))
+        for clause, count in used.items()
     }
 
 
