@@ -210,6 +210,7 @@ DATABASE_LOCK_TIMEOUT = 5.0
 MANIFEST_CHUNKS = MIB  # 2^20 chunks of 8 MiB: 8 TiB
 MANIFEST_AHEAD_PAGES = 16  # pages that may travel before their answers; bounds what a receiver keeps track of
 EXCHANGE_MESSAGE_BYTES = 8 * KIB  # the JSON messages but the receipt: two texts, escaped
+ARTIFACT_SIGNATURE_BYTES = 4 * KIB  # in an offer
 EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
 SENDING_AT_ONCE = 4  # the rest wait for their turn
 RECEIVING_AT_ONCE = 16
@@ -279,6 +280,10 @@ CHARTER_STATEMENT_LIFETIME = 3650 * DAY
 CHARTER_OPEN_VERSIONS = 4  # of one line, waiting for signatures
 CHARTER_LINES_OPEN = 64  # proposals that nobody here has signed, from all partners
 CHARTER_ATTESTED = 100  # artifacts in one statement about their end
+FORMAT_HEADER_BYTES = 64 * MIB  # of a safetensors file
+FORMAT_TEXT_BYTES = 64 * MIB  # of a file that is to pass as JSON
+FORMAT_MEMBERS = 100_000  # of a npz archive
+FORMAT_ARRAY_HEADER_BYTES = 64 * KIB  # of a npy file
 CHARTER_EARLY = 64  # signatures kept that came before their charter, from one partner
 
 

@@ -116,6 +116,7 @@ class Node:
     network: RunningNetwork
     notary: Notary
     audit: AuditService
+    guard: Guard
     sessions: SessionService
     trust: TrustService
     charters: CharterService
@@ -286,6 +287,7 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
+        guard=guard,
         sessions=sessions,
         trust=trust,
         charters=charters,

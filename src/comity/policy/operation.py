@@ -26,8 +26,9 @@ class Operation:
     virtual port.
     ``agreement`` and ``charter`` are the digests that the asker says it acts under, None where it says none.
     ``by_peer``: the peer began it, and this node lets it publish, subscribe, or reach a port. ``name``,
-    ``digest`` ("sha256:…"), ``bytes``, ``format`` and ``signer`` (a fingerprint whose signature was verified) describe the artifact,
-    ``transfer`` names its way; ``topic`` and ``units`` describe events, ``port`` what is forwarded.
+    ``digest`` ("sha256:…"), ``bytes``, ``format`` and ``signer`` (a fingerprint whose signature was verified)
+    describe the artifact, ``transfer`` names its way; ``topic`` and ``units`` describe events, ``port`` what
+    is forwarded.
     """
 
     kind: Kind

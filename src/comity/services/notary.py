@@ -19,6 +19,7 @@ from comity.identity.keys import Identity, PublicKey
 from comity.protocol.charter import statements as charters
 from comity.protocol.statements import (
     Approval,
+    ArtifactSignature,
     HandshakeRequest,
     PairStatement,
     Reachability,
@@ -41,6 +42,7 @@ S = TypeVar("S", bound=Statement)
 #: For how many seconds a statement may hold, by its type: whoever signs a longer life is refused.
 LIFETIMES: dict[type[Statement], int] = {
     **charters.LIFETIMES,
+    ArtifactSignature: limits.RECEIPT_LIFETIME,
     HandshakeRequest: limits.REQUEST_LIFETIME,
     Approval: limits.REQUEST_LIFETIME,
     Rejection: limits.REQUEST_LIFETIME,

@@ -47,6 +47,18 @@ Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
 
 
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sender says of the content, where a charter governs: the receiver judges by it, and verifies
+    all of it before the artifact appears.
+
+    ``signature``: the JSON of a DSSE envelope over ``statements.ArtifactSignature``.
+    """
+
+    digest: Digest
+    format: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{0,32}\Z")]
+    signature: Annotated[str, msgspec.Meta(max_length=limits.ARTIFACT_SIGNATURE_BYTES)] = ""
+
+
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender would send. ``bytes`` is the logical size, ``nonce`` comes back in the receipt.
 
@@ -63,6 +75,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Digest
     charter: Digest | None
     digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
+    content: Described | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from comity import limits
@@ -29,7 +30,8 @@ from comity.services.exchange.commit import Arrival, publish, settle
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import check_content, receiving
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.blobs import Part
@@ -107,7 +109,18 @@ class Inbox:
     async def _admit(self, stream: Stream, offer: Offer) -> Arrival | Complete:
         """The row and the place of an offer that may come in. Raises what it is refused for."""
         around = self._around
-        peer = self._allowed(stream.peer, offer)
+        peer, operation = self._allowed(stream.peer, offer)
+        try:
+            return await self._place(stream, offer, peer, operation)
+        except ComityError:
+            if around.store.find("in", peer.key, offer.transfer) is None:
+                around.guard.released("receive", peer.key, offer.transfer)
+            raise
+
+    async def _place(
+        self, stream: Stream, offer: Offer, peer: KnownPeer, operation: Operation
+    ) -> Arrival | Complete:
+        around = self._around
         await self._supersede(peer, offer)
         recover(around, self._live)
         stored = around.store.find("in", peer.key, offer.transfer)
@@ -146,7 +159,9 @@ class Inbox:
         else:
             row = stored.id
             around.store.taken_up(row)
-        arrival = Arrival(row=row, peer=peer, offer=offer, meter=meter, stream=stream, held=held)
+        arrival = Arrival(
+            row=row, peer=peer, offer=offer, meter=meter, stream=stream, operation=operation, held=held
+        )
         self._arriving[arrival.row] = arrival
         self._live[arrival.row] = meter
         return arrival
@@ -161,23 +176,14 @@ class Inbox:
                 except TimeoutError:
                     raise TransferFailed("this transfer is still under way") from None
 
-    def _allowed(self, key: PublicKey, offer: Offer) -> KnownPeer:
+    def _allowed(self, key: PublicKey, offer: Offer) -> tuple[KnownPeer, Operation]:
         around = self._around
-        decision = around.guard.check(
-            Operation(
-                kind="receive",
-                peer=key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                charter=offer.charter,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        operation = receiving(around, offer, key)
+        decision = around.guard.check(operation)
         peer = around.trust.known(key)
         if not decision.allowed or peer is None:
             raise Denied("; ".join(decision.reasons))
-        return peer
+        return peer, operation
 
     def _refused(self, key: PublicKey, offer: Offer | None, error: ComityError) -> None:
         detail: dict[str, Any] = {"code": error.code}
@@ -223,7 +229,8 @@ class Inbox:
                 left = around.blobs.create(arrival.part, size)
             return left
 
-        outcome = await threads.run(lane, receiving.fill, part, threads)
+        check = partial(check_content, arrival.offer) if around.guard.governs(arrival.peer.key) else None
+        outcome = await threads.run(lane, receiving.fill, part, threads, check)
         if isinstance(outcome, Failed):
             settle(around, arrival, outcome.error)
             return
@@ -238,8 +245,9 @@ class Inbox:
 
     def _lost(self, arrival: Arrival, error: LinkLost) -> TransferFailed:
         peer, meter = arrival.peer, arrival.meter
-        if self._around.ended(peer):
-            return TransferFailed(f"the agreement with {peer.hostname} ended during the transfer")
+        over = self._around.over(peer, arrival.operation)
+        if over is not None:
+            return TransferFailed(over)
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )

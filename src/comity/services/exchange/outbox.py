@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from comity import limits
 from comity.control.exchange import Progress, SendFileRequest, SendResult
@@ -34,7 +36,8 @@ from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import record_delivery, record_failure, record_interruption
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.sending import Sending
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import describe, sending
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, Outcome
@@ -43,14 +46,16 @@ from comity.transport.interface import Stream
 
 @dataclass
 class _Job:
-    """``begun``: the peer accepted it, now or before, so that it can be continued."""
+    """``begun``: the peer accepted it, now or before, so that it can be continued; ``fresh``: not before."""
 
     row: int
     peer: KnownPeer
     offer: Offer
     content: Content
     meter: Meter
+    operation: Operation
     begun: bool
+    fresh: bool
 
 
 class Outbox:
@@ -112,7 +117,8 @@ class Outbox:
                 if job.meter.sent - sent >= limits.RETRY_MOVED_BYTES:
                     pauses = iter(self._around.pauses)
                 pause = next(pauses, None)
-                if not job.begun or pause is None or self._around.ended(job.peer):
+                over = self._around.over(job.peer, job.operation)
+                if not job.begun or pause is None or over is not None:
                     raise
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
@@ -126,6 +132,8 @@ class Outbox:
         check_announced(content.size, chunks)
         peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
+        governed = around.guard.governs(peer.key)
+        described = await describe(around, self._threads, content, request.name) if governed else None
         recover(around, self._live)
         before = around.store.waiting(peer.key, agreement, request.name, content.size)
         offer = Offer(
@@ -138,17 +146,12 @@ class Outbox:
             agreement=agreement,
             charter=None,
             digests=content.digests,
+            content=described,
         )
-        around.guard.require(
-            Operation(
-                kind="send",
-                peer=peer.key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        operation = sending(offer, peer.key, around.notary.public)
+        charter = around.guard.require(operation).charter
+        offer = msgspec.structs.replace(offer, charter=charter)
+        operation = replace(operation, charter=charter)
         new = NewTransfer(
             direction="out",
             peer=peer.key,
@@ -170,13 +173,18 @@ class Outbox:
             row = before.id
             around.store.taken_up(row)
         self._live[row] = meter
-        return _Job(row, peer, offer, content, meter, begun=before is not None)
+        fresh = before is None
+        return _Job(row, peer, offer, content, meter, operation, not fresh, fresh)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
-        if around.ended(job.peer):  # it may have waited for its turn
-            raise TransferFailed(f"the agreement with {job.peer.hostname} ended before the file was sent")
-        stream = await around.network.dial(job.peer.key, EXCHANGE_PORT, agreement=job.offer.agreement)
+        over = around.over(job.peer, job.operation)
+        if over is not None:  # it may have waited for its turn
+            raise TransferFailed(f"before the file was sent: {over}")
+        offer = job.offer
+        stream = await around.network.dial(
+            job.peer.key, EXCHANGE_PORT, agreement=offer.agreement, charter=offer.charter
+        )
         job.meter.path = stream.info.path
         async with stream:
             parties = around.parties(sender=around.notary.public, receiver=job.peer.key)
@@ -217,7 +225,9 @@ class Outbox:
             receipt=delivered.envelope.digest,
             envelope=delivered.envelope.to_json().decode(),
         )
-        record_delivery(around, job.row, outcome, path)
+        with around.db.transaction():
+            around.guard.consumed("send", job.peer.key, offer.transfer)
+            record_delivery(around, job.row, outcome, path)
         seconds = job.meter.seconds
         return SendResult(
             transfer=offer.transfer,
@@ -238,10 +248,11 @@ class Outbox:
 
     def _lost(self, job: _Job, error: LinkLost) -> TransferFailed:
         peer, meter = job.peer, job.meter
-        if self._around.ended(peer):
+        over = self._around.over(peer, job.operation)
+        if over is not None:
             return TransferFailed(
-                f"the agreement with {peer.hostname} ended while {job.offer.name} was sent",
-                hint="run comity trust to see what is agreed",
+                f"while {job.offer.name} was sent: {over}",
+                hint="run comity trust and comity charter status to see what is agreed",
             )
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
@@ -252,10 +263,20 @@ class Outbox:
         """It can be continued, if it ever began and the agreement is in force."""
         meter = job.meter
         if job.begun and not self._around.ended(job.peer):
+            self._charge(job)
             record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
         else:
             self._failed(job, error)
 
+    def _charge(self, job: _Job) -> None:
+        """What a charter has reserved: consumed once all was sent, free again where nothing was."""
+        guard, peer, transfer = self._around.guard, job.peer.key, job.offer.transfer
+        if job.begun and job.meter.done >= job.meter.size:
+            guard.consumed("send", peer, transfer)
+        elif job.fresh and not job.meter.sent:
+            guard.released("send", peer, transfer)
+
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
+        self._charge(job)
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
