@@ -167,6 +167,8 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
+        *("charter-propose", "charter-read", "charter-sign", "charter-status", "charter-end"),
+        *("charter-attest", "charter-suspend", "charter-lift", "charter-explain"),
         *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",

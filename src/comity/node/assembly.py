@@ -205,6 +205,7 @@ def assemble(ground: Ground) -> Node:
         usage=usage,
         library=library,
         governance=governance,
+        guard=guard,
     )
     exchange = ExchangeService(
         ExchangeSurroundings(

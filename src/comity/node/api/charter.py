@@ -45,4 +45,8 @@ def routes(operations: Operations) -> APIRouter:
     async def lift(request: control.CharterLiftRequest) -> Response:
         return reply(await charters.lift(request))
 
+    @router.post("/charter-explain", response_model=control.CharterExplainResult)
+    async def explain(request: control.CharterAskRequest) -> Response:
+        return reply(await charters.explainer.explain(request))
+
     return router

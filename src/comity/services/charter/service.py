@@ -17,6 +17,7 @@ from comity.protocol.charter.machine import may_sign
 from comity.protocol.charter.statements import PAIR_TYPES, CharterEnd, CharterSignature
 from comity.services.charter.catalogue import Catalogue
 from comity.services.charter.clockwork import Clockwork
+from comity.services.charter.explaining import Explainer
 from comity.services.charter.governance import Governance
 from comity.services.charter.hearing import Hearing
 from comity.services.charter.library import Library, Volume, read
@@ -25,6 +26,7 @@ from comity.services.charter.registrar import Registrar
 from comity.services.charter.suspensions import BY_HAND, Suspensions
 from comity.services.charter.views import Views, state
 from comity.services.charter.winding_up import WindingUp
+from comity.services.guard import Guard
 from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import Ledger
@@ -48,6 +50,7 @@ class CharterService:
         usage: UsageStore,
         library: Library,
         governance: Governance,
+        guard: Guard,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
@@ -67,6 +70,7 @@ class CharterService:
         self.winding_up = WindingUp(ledger, store, usage, library, self.post)
         self._views = Views(store, usage, library, self.winding_up, self._own, ledger.clock)
         hearing = Hearing(ledger, store, self._registrar, self.suspensions, self.winding_up)
+        self.explainer = Explainer(guard, peers, library, ledger.claims.hostname, ledger.clock)
         trust.carry(PAIR_TYPES, hearing.hear)
 
     async def run(self) -> None:
