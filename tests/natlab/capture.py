@@ -62,7 +62,7 @@ def main() -> None:
             packet, (_, protocol, way, *_) = wire.recvfrom(65535)
             place = _aimed_at(protocol, packet) if way == _OUTGOING else None
             if place is not None:
-                print(*place, flush=True)  # noqa: T201
+                print(*place, flush=True)  # noqa: T201  the same
 
 
 def _aimed_at(protocol: int, packet: bytes) -> Place | None:
