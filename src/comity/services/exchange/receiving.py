@@ -154,7 +154,7 @@ class Receiving:
                 case Send():
                     self._lane.send(output.body)
                 case KeepChunk():
-                    self._meter.sent += output.length
+                    self._meter.travelled(output.length, self._lane.info.path)
                     self._meter.done += output.length
                 case CopyChunk():
                     assembly.copy(output.source, output.offset, output.length)
