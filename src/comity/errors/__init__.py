@@ -23,6 +23,7 @@ from comity.errors.base import (
     from_code,
 )
 from comity.errors.events import BrokerFull, ConsumerReplaced
+from comity.errors.forwarding import ForwardsBusy, NotExposed, TargetUnreachable
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -78,6 +79,7 @@ __all__ = [
     "DiskFull",
     "FileChanged",
     "FileUnusable",
+    "ForwardsBusy",
     "HandshakeRejected",
     "HomeUnsafe",
     "IdentityMismatch",
@@ -93,6 +95,7 @@ __all__ = [
     "NameTaken",
     "NewerDatabase",
     "NotAdmitted",
+    "NotExposed",
     "NotInitialised",
     "NotRunning",
     "NothingPending",
@@ -107,6 +110,7 @@ __all__ = [
     "RendezvousUnreachable",
     "RequestChanged",
     "StorageUnusable",
+    "TargetUnreachable",
     "TimedOut",
     "TooLarge",
     "TransferFailed",
