@@ -214,6 +214,7 @@ RECEIVING_PER_PEER = 8  # twice SENDING_AT_ONCE: a place is free only after the 
 WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
 WORKING_MOST = 4096  # about six hours of it
 PROGRESS_EVERY = 0.1
+RATE_LEAST = 16_000  # bytes a second that a bound on bandwidth may be: a peer must not take us for dead
 RECEIVED_SAME_NAME = 10_000  # NAME, NAME.2, … from one peer
 TRANSFERS_LISTED = 1000  # the newest
 RECEIVED_LISTED = 10_000  # the newest
