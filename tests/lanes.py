@@ -118,6 +118,11 @@ class MemoryLane:
                 return None if taken is None else memoryview(bytearray(taken))
             self._end.wire.wait()
 
+    def ready(self) -> bool:
+        with self._end.wire.condition:
+            self._end.wire.check()
+            return self._end.end_received or bool(self._end.wire.queues[1 - self._end.side])
+
     def finish(self) -> None:
         if self._end.finished:
             return

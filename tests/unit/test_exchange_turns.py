@@ -33,7 +33,9 @@ class Crowd:
     async def close(self) -> None:
         for task in self.tasks.values():
             task.cancel()
-        await asyncio.wait(self.tasks.values())
+        ended = await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ended)
+        assert self.turns.admits("z")
 
     async def _run(self, name: str) -> None:
         async with self.turns.turn(name[0]):

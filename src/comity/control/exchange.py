@@ -22,7 +22,7 @@ class SendFileRequest:
 @dataclass(frozen=True)
 class Progress:
     """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``,
-    ``verifying``).
+    ``verifying``, ``reconnecting``).
     """
 
     transfer: str
@@ -98,7 +98,7 @@ class ReceivedResult:
 
 @dataclass(frozen=True)
 class Transfer:
-    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``done``, ``failed``."""
+    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``interrupted``, ``done``, ``failed``."""
 
     transfer: str
     direction: str

@@ -173,6 +173,11 @@ class SecureChannel:
             kind, size = parse_header(self._land(landing, HEADER.size), limit)
             return kind, self._land(landing, size)
 
+    def readable(self) -> bool:
+        """From a thread: whether the peer sent something that was not read yet. LinkLost."""
+        with self._socket.entered():
+            return self._socket.connection.pending() > 0 or self._socket.arrived()
+
     # ── anywhere ──────────────────────────────────────────────────────────────────────────────────────
 
     def abort(self) -> None:

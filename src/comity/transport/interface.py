@@ -46,7 +46,12 @@ class Lane(Protocol):
         """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``."""
 
     def receive(self) -> memoryview | None:
-        """The next DATA frame's body, valid until the next call; None at the peer's authenticated END."""
+        """The next DATA frame's body, valid until the call after the next one, so that one frame can be
+        worked on while the next arrives; None at the peer's authenticated END.
+        """
+
+    def ready(self) -> bool:
+        """Whether something of the peer's has arrived, so that ``receive`` need not wait for it to begin."""
 
     def finish(self) -> None:
         """Send END and read up to the peer's END; the link can then carry another stream."""

@@ -34,7 +34,8 @@ class LinkLane:
         self._tally = tally
         self._bounds = bounds
         self._settle = settle
-        self._landing = Landing()
+        self._landings = (Landing(), Landing())  # in turn: one is being filled while the other is read
+        self._turn = 0
         self._lock = threading.Lock()  # around ``over``: an abort must not hit the link's next stream
 
     def send(self, *parts: Buffer) -> None:
@@ -58,6 +59,10 @@ class LinkLane:
             self.abort()
             raise
 
+    def ready(self) -> bool:
+        self._require()
+        return self._tally.end_received or self._channel.readable()
+
     def finish(self) -> None:
         if self.finished:
             return
@@ -80,7 +85,9 @@ class LinkLane:
     def _next(self) -> memoryview | None:
         if self._tally.end_received:
             return None
-        kind, body = self._channel.read_frame_blocking(self._landing, limits.LANE_FRAME_BYTES)
+        self._turn = 1 - self._turn
+        landing = self._landings[self._turn]
+        kind, body = self._channel.read_frame_blocking(landing, limits.LANE_FRAME_BYTES)
         return body if self._tally.take(kind, body) else None
 
     def _leave(self, *, finished: bool) -> None:

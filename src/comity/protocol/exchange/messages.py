@@ -19,8 +19,8 @@ from typing import Annotated
 import msgspec
 
 from comity import limits
-from comity.errors import RemoteProtocolError
-from comity.protocol.exchange.manifest import ENTRY_BYTES, Entry, unpack_entries
+from comity.errors import RemoteProtocolError, VersionMismatch
+from comity.protocol.exchange.manifest import CONTENT, ENTRY_BYTES, RUNNING, Entry, Manifest, unpack_entries
 from comity.protocol.wire import Count, Digest, Hex16, Hex32, decode, encode
 
 Buffer = bytes | bytearray | memoryview
@@ -50,7 +50,8 @@ Text = Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender would send. ``bytes`` is the logical size, ``nonce`` comes back in the receipt.
 
-    ``transfer`` stays the same when an interrupted transfer is taken up again; ``nonce`` never repeats.
+    ``transfer`` and ``nonce`` stay the same when an interrupted transfer is taken up again. ``digests`` says
+    what the manifest's digests cover (``manifest.Digests``).
     """
 
     transfer: Hex16
@@ -61,6 +62,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     chunks: Count
     agreement: Digest
     charter: Digest | None
+    digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +129,16 @@ class Working:
     """The receiver is alive and has checked this many bytes."""
 
     done: int
+
+
+def manifest_of(offer: Offer) -> Manifest:
+    """The empty manifest that ``offer`` announces; VersionMismatch, TooLarge, RemoteProtocolError."""
+    for known in (CONTENT, RUNNING):
+        if offer.digests == known:
+            return Manifest(
+                kind=offer.kind, name=offer.name, size=offer.bytes, chunks=offer.chunks, digests=known
+            )
+    raise VersionMismatch(f"this node does not know {offer.digests} digests")
 
 
 Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail

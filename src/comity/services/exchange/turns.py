@@ -53,7 +53,9 @@ class Turns:
 
     def _hand_out(self) -> None:
         """To whom has fewest running, and of those to whom has waited longest."""
-        while ready := [waiter for waiter in self._waiting if self.admits(waiter[0])]:
+        while ready := [
+            waiter for waiter in self._waiting if self.admits(waiter[0]) and not waiter[1].cancelled()
+        ]:
             chosen = min(ready, key=lambda waiter: self._running[waiter[0]])
             self._waiting.remove(chosen)
             self._running[chosen[0]] += 1
