@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from comity import limits
+from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.card import JoinUrl
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
+from comity.services.exchange import Rules
 from comity.storage import settings
 from comity.storage.config import Config
 from comity.storage.settings import LogFormat
@@ -50,6 +52,7 @@ class Settings:
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
     punch: bool
+    exchange: Rules
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -88,6 +91,12 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         passphrase_file=of("passphrase_file", settings.file, flags.passphrase_file),
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
+        exchange=Rules(
+            inbox_quota=of("inbox_quota", settings.amount(parse_size)),
+            artifact_limit=of("artifact_limit", settings.amount(parse_size)),
+            bandwidth=of("bandwidth", settings.amount(parse_rate)),
+            partials_kept=parse_duration(of("partials_kept", settings.kept)),
+        ),
         foreground=flags.foreground,
     )
 

@@ -24,7 +24,9 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
-    ``punch``: try simultaneous opens with peers.
+    ``punch``: try simultaneous opens with peers. ``inbox_quota`` and ``artifact_limit`` are sizes,
+    ``bandwidth`` is a rate, ``partials_kept`` a duration, as ``control.amounts`` reads them; empty is no
+    bound.
     """
 
     hostname: str
@@ -38,6 +40,10 @@ class Config:
     passphrase_file: str = ""
     log_format: str = "text"
     punch: bool = True
+    inbox_quota: str = "1TB"
+    artifact_limit: str = ""
+    bandwidth: str = ""
+    partials_kept: str = "7d"
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))
