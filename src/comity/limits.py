@@ -251,7 +251,13 @@ START_SECONDS = 30.0  # from the start of a daemon to its being ready
 STOP_SECONDS = 20.0  # from the order to stop to its end
 ANSWER_WAIT_SECONDS = HOUR  # handshake --wait without a number
 RECEIVED_WAIT_SECONDS = 600.0  # received --wait without --timeout
+ARRIVALS_WAIT_SECONDS = 60.0  # one question of a program that iterates arrivals
 PASSPHRASE_BYTES = 4 * KIB
+
+# ── proxies ───────────────────────────────────────────────────────────────────────────────────────────
+PROXY_ANSWER_BYTES = 16 * KIB  # the head of a proxy's answer
+PROXY_CREDENTIALS_BYTES = KIB
+PROXY_REFUSED_PAUSE = 600.0  # before refused credentials are sent again: a directory locks accounts
 
 # ── charter ───────────────────────────────────────────────────────────────────────────────────────────
 CHARTER_BYTES = 256 * KIB  # the YAML, and the canonical JSON (SECURITY.md rule 16)

@@ -62,12 +62,13 @@ class SendResult:
 @dataclass(frozen=True)
 class ReceivedRequest:
     """``wait``: return only once a file that was sent under this name is there, at most ``timeout``
-    seconds.
+    seconds. ``arrivals``: return once it is not this many any more, or after ``timeout`` seconds.
     """
 
     wait: str | None = None
     timeout: float = 0.0
     peer: str | None = None
+    arrivals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class ReceivedResult:
+    """``arrivals`` counts every file that ever arrived here, also those that are gone or not asked for."""
+
     files: tuple[ReceivedFile, ...]
+    arrivals: int = 0
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ from comity.errors.peers import (
     UnknownPeer,
     UntrustedPeer,
 )
+from comity.errors.proxies import ProxyAuthentication, ProxyFailed
 from comity.errors.wire import (
     LinkLost,
     LocalProtocolError,
@@ -99,6 +100,8 @@ __all__ = [
     "NothingPending",
     "PeerRefused",
     "PeerUnreachable",
+    "ProxyAuthentication",
+    "ProxyFailed",
     "RateLimited",
     "RemoteProtocolError",
     "RendezvousIdentityMismatch",

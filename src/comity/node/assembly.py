@@ -141,7 +141,9 @@ def assemble(ground: Ground) -> Node:
 
     def observers() -> tuple[str, ...]:
         link = rendezvous.link
-        return choose_observers(presence.observers, link.remote if link else "", surroundings())
+        return choose_observers(
+            presence.observers, link.remote if link and not link.via else "", surroundings()
+        )
 
     punches = PunchDesk(notary, lambda: sessions, surroundings, observers, clock)
     network = ground.network(rendezvous, gate, punches)

@@ -13,7 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from comity import limits
-from comity.errors import ComityError, RendezvousIdentityMismatch, RendezvousUnreachable
+from comity.errors import (
+    ComityError,
+    ProxyAuthentication,
+    RendezvousIdentityMismatch,
+    RendezvousUnreachable,
+)
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
@@ -106,6 +111,9 @@ class _Life:
                         self._failure = presence.problem
                         self._stop.set()
                         return
+                    if isinstance(presence.problem, ProxyAuthentication):  # a person has to act first
+                        warning = presence.problem
+                        break
                     await self._either(presence.changed)
         except TimeoutError:
             warning = _warning(presence.problem)

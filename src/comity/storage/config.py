@@ -24,9 +24,10 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
-    ``punch``: try simultaneous opens with peers. ``inbox_quota`` and ``artifact_limit`` are sizes,
-    ``bandwidth`` is a rate, ``partials_kept`` a duration, as ``control.amounts`` reads them; empty is no
-    bound.
+    ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
+    ``ca_bundle``: how connections to the rendezvous leave this machine. ``inbox_quota`` and
+    ``artifact_limit`` are sizes, ``bandwidth`` is a rate, ``partials_kept`` a duration, as
+    ``control.amounts`` reads them; empty is no bound.
     """
 
     hostname: str
@@ -40,6 +41,10 @@ class Config:
     passphrase_file: str = ""
     log_format: str = "text"
     punch: bool = True
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    proxy_credentials_file: str = ""
+    ca_bundle: str = ""
     inbox_quota: str = "1TB"
     artifact_limit: str = ""
     bandwidth: str = ""

@@ -268,6 +268,11 @@ class ExchangeStore:
             *(name, name, limit),
         )
 
+    def arrivals(self) -> int:
+        """How many files ever arrived."""
+        count = "SELECT COUNT(*) FROM transfer WHERE direction = 'in' AND state = 'done'"
+        return int(self._db.execute(count).fetchone()[0])
+
     def _select(self, where: str, *values: object) -> list[StoredTransfer]:
         query = f"SELECT * FROM transfer WHERE {where}"  # noqa: S608  constants of this class
         rows = self._db.execute(query, values)

@@ -23,13 +23,16 @@ PathName = Literal["direct", "punched", "relay"]
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """How a link runs: ``remote`` is the address at the other end of its TCP connection."""
+    """How a link runs: ``remote`` is the address at the other end of its TCP connection, ``via`` what else is
+    between (a proxy, say), empty for nothing.
+    """
 
     path: PathName
     remote: str
     tls: str
     cipher: str
     group: str
+    via: str = ""
 
 
 class Lane(Protocol):

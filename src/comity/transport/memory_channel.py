@@ -33,6 +33,7 @@ class MemoryChannel(SecureChannel):
         # The base's constructor wants a TLS socket, and every method that would use one is replaced here.
         self.peer = peer
         self.remote = remote
+        self.via = ""
         self.tls = VERSION
         self.cipher = CIPHER
         self.group = GROUP
