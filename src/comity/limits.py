@@ -299,3 +299,17 @@ EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a ne
 EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
 EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
 EVENTS_PRUNE_EVERY = 60.0
+
+# ── forwarding ────────────────────────────────────────────────────────────────────────────────────────
+FORWARD_WINDOW = MIB  # on its way to one program in one connection, and not taken by it yet
+FORWARD_CONNECTIONS = 128  # through one node at once, in either direction
+FORWARD_CONNECTIONS_PER_PEER = 20  # the rest of INBOUND_LINKS_PER_PEER is for session and exchange
+FORWARD_WAITING = 100  # connections of one forward that wait for one of those places
+FORWARD_PLACE_TIMEOUT = 30.0  # for a place
+FORWARD_OPEN_TIMEOUT = 15.0  # from the welcome to the answer whether the port is open
+FORWARD_CONNECT_TIMEOUT = 5.0  # for the program on an exposed port to accept
+FORWARD_BEAT_EVERY = 15.0
+FORWARD_DEAD_AFTER = 45.0  # without a word from the peer's node; its program may be silent for ever
+FORWARDS = 32  # running at once, asked for on this machine
+EXPOSURES = 256
+FORWARD_NOTICES = 256  # not read yet by who asked for a forward; more are left out
