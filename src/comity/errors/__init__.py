@@ -11,7 +11,11 @@ from comity.errors.artifacts import (
     DiskFull,
     FileChanged,
     FileUnusable,
+<<<<<<< HEAD
     InboxFull,
+=======
+    InvalidWeights,
+>>>>>>> main
     NameRefused,
     TooLarge,
     TransferCancelled,
@@ -90,6 +94,7 @@ __all__ = [
     "InvalidCharter",
     "InvalidInput",
     "InvalidJoinUrl",
+    "InvalidWeights",
     "LinkLost",
     "LocalProtocolError",
     "MailboxFull",
