@@ -11,11 +11,8 @@ from comity.errors.artifacts import (
     DiskFull,
     FileChanged,
     FileUnusable,
-<<<<<<< HEAD
     InboxFull,
-=======
     InvalidWeights,
->>>>>>> main
     NameRefused,
     TooLarge,
     TransferCancelled,

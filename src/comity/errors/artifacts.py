@@ -52,7 +52,6 @@ class TooLarge(ComityError):
     default_hint = "see docs/reference/limits.md"
 
 
-<<<<<<< HEAD
 class InboxFull(ComityError):
     """The receiver's quota for this sender is used up."""
 
@@ -73,13 +72,13 @@ class UnknownTransfer(ComityError):
     code = "unknown_transfer"
     exit_status = 58
     default_hint = "run comity transfers"
-=======
+
+
 class InvalidWeights(InvalidInput):
     """A file of weights that does not hold what it should."""
 
     code = "invalid_weights"
     default_hint = "ask your partner to send it again"
->>>>>>> main
 
 
 class AuditInvalid(ComityError):
