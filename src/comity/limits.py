@@ -50,6 +50,7 @@ HANDSHAKE_TIMEOUT = 10.0
 HELLO_TIMEOUT = 10.0
 LINK_IDLE = 60.0  # a pooled link without a stream is closed after this
 LANE_TIMEOUT = 60.0  # no byte moved for this long: the lane is dead
+LANE_LOOK_SECONDS = 1.0  # between looks at whether the other machine still answers, while nothing moves
 HEARTBEAT_EVERY = 2.5
 PEER_DEAD_AFTER = 8.0
 RECONNECT_FIRST = 0.5
@@ -60,6 +61,7 @@ INBOUND_UNAPPROVED = 32  # of those at the front door, not yet admitted
 INBOUND_GRACE = 1.0  # the oldest of them gives way to a newcomer after this
 POOLED_LINKS_PER_PEER = 4
 STREAM_QUEUE_FRAMES = 64
+RELAY_GOOD_SECONDS = 60.0  # a relayed link is used again, although addresses are known that did not answer
 RELAY_HEAD_START = 0.3  # how long a direct dial runs alone before the relay joins the race
 
 # ── simultaneous open (SECURITY.md rule 9) ────────────────────────────────────────────────────────────
@@ -76,6 +78,7 @@ PUNCH_HEAD_START = 1.0  # how long a punch runs before the relay joins the race
 PUNCHES_AT_ONCE = 32  # asked for or answered
 PUNCHES_BURST = 16  # answered for one peer, then at this rate
 PUNCHES_PER_SECOND = 0.5
+PUNCH_REST_BEATEN = 2.0  # after the relay was faster, once
 PUNCH_REST_FIRST = 60.0  # after one that failed, doubled at each further one
 PUNCH_REST_MOST = float(HOUR)
 PUNCH_LIFETIME = MINUTE  # of the statements that start one
@@ -87,6 +90,8 @@ SESSION_QUEUE_FRAMES = 64  # waiting to be written
 UPGRADE_FIRST = 0.2  # from a session's start on a lesser path to the first try of a better one
 UPGRADE_SECOND = 30.0  # to the next, doubled at each further one
 UPGRADE_MOST = 900.0
+SEEK_FIRST = 0.5  # from a relayed transfer's start to the first look for a better path, doubled each time
+SEEK_MOST = 30.0
 SESSION_DIALS = 32  # session dials at once
 SESSION_SIGNALS = 16  # reachability signals being sealed and posted at once
 SESSION_DIAL_SECONDS = 30.0  # all paths, TLS and hello
@@ -130,10 +135,15 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = 4 * MIB  # of files without inner structure
+SMALL_CHUNK_BYTES = (
+    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
+)
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
+SAFETENSORS_HEADER_BYTES = 32 * MIB
+SAFETENSORS_TENSORS = 2**18
+SAFETENSORS_RANK = 16  # dimensions of a tensor
 PARTIAL_LIFETIME = 7 * DAY  # how long an interrupted transfer can be taken up again
 PARTIALS_PER_PEER = 16  # interrupted transfers from one peer whose parts are kept; the oldest go
 FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk
@@ -218,6 +228,9 @@ RECEIVING_PER_PEER = 8  # twice SENDING_AT_ONCE: a place is free only after the 
 WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
 WORKING_MOST = 4096  # about six hours of it
 PROGRESS_EVERY = 0.1
+QUOTA_RECOUNT_SECONDS = 5.0  # a peer's received files are looked for again this often, where room is short
+CANCEL_TELL_SECONDS = 5.0  # for the peer to take a cancellation
+RATE_LEAST = 16_000  # bytes a second that a bound on bandwidth may be: a peer must not take us for dead
 RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between attempts to go on after a lost link
 RETRY_MOVED_BYTES = 32 * MIB  # an attempt that sent so much begins the pauses anew
 GLANCE_SECONDS = 0.005  # between looks at whether the peer said something, while the next chunk is hashed

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+Version = Literal[4, 6]
 Kind = Literal[
     "nat",
     "symmetric",
     "firewall",
     "no-udp",
     "only-443",
+    "proxy-only",
     "resets",
     "rejects",
     "swallows",
@@ -41,6 +43,7 @@ _KINDS: dict[Kind, _Rules] = {
     "firewall": replace(_PLAIN, nat=""),
     "no-udp": replace(_PLAIN, forward="meta l4proto udp drop; iifname lan oifname wan accept"),
     "only-443": replace(_PLAIN, forward="iifname lan oifname wan tcp dport 443 accept"),
+    "proxy-only": replace(_PLAIN, forward=""),  # the proxy is in the box
     # A stray SYN is answered with RST by a rule, with ICMP, or accepted and then never answered.
     "resets": replace(_PLAIN, strangers="meta l4proto tcp reject with tcp reset"),
     "rejects": replace(_PLAIN, strangers="reject"),
@@ -53,21 +56,25 @@ _KINDS: dict[Kind, _Rules] = {
 }
 
 
-def ruleset(kind: Kind) -> str:
+def ruleset(kind: Kind, version: Version = 4) -> str:
     """What ``nft -f -`` is given inside the box."""
-    rules = _KINDS[kind]
+    rules, family = _KINDS[kind], "ip" if version == 4 else "ip6"
+    neighbours = "" if version == 4 else "meta l4proto ipv6-icmp accept"
     forward = "\n".join(part.strip() for part in f"{rules.first};{rules.forward}".split(";") if part.strip())
     return f"""
-table ip box {{
+table {family} box {{
   chain forward {{
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
+    iifname wan tcp dport @admitted accept
     {forward}
   }}
+  set admitted {{ type inet_service; }}
   chain input {{
     type filter hook input priority 0; policy drop;
     ct state established,related accept
     iifname lan accept
+    {neighbours}
     {rules.strangers}
   }}
   chain output {{

@@ -11,19 +11,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from comity.control import Progress, SendResult
+from comity.identity.authority import format_authority
 from comity.sdk.client import Client
 from comity.sdk.exchange import send_file
-from tests.natlab.lab import RENDEZVOUS, Lab
+from comity.storage.home import Home
+from comity.storage.keystore import FileKeyStore
+from tests.natlab.lab import Lab
 
 _PORT = 443
 _SECONDS = 20.0
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class CommandFailed(Exception):
@@ -46,20 +51,24 @@ class Sent:
 class Rendezvous:
     """``comity rendezvous serve`` on both its addresses."""
 
-    def __init__(self, lab: Lab, folder: Path, addresses: tuple[str, ...] = RENDEZVOUS) -> None:
+    def __init__(self, lab: Lab, folder: Path) -> None:
         self._lab = lab
         self._folder = folder
-        self._addresses = addresses
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def join_url(self) -> str:
         return (self._folder / "state" / "join.url").read_text().strip()
 
+    @property
+    def places(self) -> list[str]:
+        """Where it listens."""
+        return [format_authority(address, _PORT) for address in self._lab.plan.rendezvous]
+
     def start(self) -> None:
         self._folder.mkdir(exist_ok=True)
         log = self._folder / "log"
-        listen = [word for address in self._addresses for word in ("--listen", f"{address}:{_PORT}")]
+        listen = [word for place in self.places for word in ("--listen", place)]
         command = _comity("rendezvous", "serve", *listen, "--state", str(self._folder / "state"))
         before = log.read_text().count("join URL") if log.exists() else 0
         with log.open("ab") as output:
@@ -78,13 +87,14 @@ class Rendezvous:
 class Node:
     """One lab's node, its home in ``folder``."""
 
-    def __init__(self, lab: Lab, site: str, folder: Path) -> None:
+    def __init__(self, lab: Lab, site: str, folder: Path, environ: Mapping[str, str]) -> None:
         self.name = f"lab-{site}"
         self._lab = lab
         self._site = site
-        self._environ = dict(os.environ) | {
+        self.environ = dict(os.environ) | {
             "COMITY_HOME": str(folder / "home"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
+            **environ,
         }
         (folder / "run").mkdir(mode=0o700, parents=True)
         self.home = folder / "home"
@@ -94,7 +104,7 @@ class Node:
         """Run one command with ``--json`` in the lab, and return the object that it prints."""
         done = subprocess.run(
             self._lab.inside(self._site, _comity(*arguments, "--json")),
-            env=self._environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -128,8 +138,14 @@ class Node:
                 first.append(time.monotonic() - began)
             watch(line)
 
-        result = send_file(Client(self.home, environ=self._environ), peer.name, path, progress)
+        result = send_file(Client(self.home, environ=self.environ), peer.name, path, progress)
         return Sent(result, first[0] if first else time.monotonic() - began)
+
+    @property
+    def key(self) -> str:
+        """Its public key, in hexadecimal digits."""
+        folder = Home(self.home)
+        return FileKeyStore(folder.identity_key).load(None).public.hex
 
     def session(self) -> dict[str, Any] | None:
         """The session that this node has."""
@@ -170,14 +186,21 @@ class World:
 
 
 @contextmanager
-def world(lab: Lab, *, a_flags: tuple[str, ...] = (), b_flags: tuple[str, ...] = ()) -> Iterator[World]:
-    """A rendezvous and two nodes that are up and agreed."""
+def world(
+    lab: Lab,
+    *,
+    a: Mapping[str, str] = _NOTHING,
+    b: Mapping[str, str] = _NOTHING,
+    b_flags: tuple[str, ...] = (),
+) -> Iterator[World]:
+    """A rendezvous and two nodes, with these settings in their environment, that are up and agreed."""
     folder = Path(tempfile.mkdtemp(prefix="natlab-"))  # short: socket paths end at 108 bytes
     rendezvous = Rendezvous(lab, folder / "r")
-    made = World(lab, rendezvous, Node(lab, "a", folder / "a"), Node(lab, "b", folder / "b"), folder)
+    nodes = Node(lab, "a", folder / "a", a), Node(lab, "b", folder / "b", b)
+    made = World(lab, rendezvous, *nodes, folder)
     try:
         rendezvous.start()
-        for node, flags in ((made.a, a_flags), (made.b, b_flags)):
+        for node, flags in ((made.a, ()), (made.b, b_flags)):
             node.type("init", "--hostname", node.name, "--join", rendezvous.join_url)
             node.up(*flags)
         made.agree()

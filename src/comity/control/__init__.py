@@ -64,6 +64,8 @@ from comity.control.events import (
     SubscriptionView,
 )
 from comity.control.exchange import (
+    CancelRequest,
+    CancelResult,
     Progress,
     ReceivedFile,
     ReceivedRequest,
@@ -141,6 +143,8 @@ __all__ = [
     "AuditLogRequest",
     "AuditLogResult",
     "AuditVerifyResult",
+    "CancelRequest",
+    "CancelResult",
     "CharterAskRequest",
     "CharterAttestRequest",
     "CharterAttestResult",

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import msgspec
+from dataclasses import dataclass
 
 from comity import limits
 from comity.control.exchange import Progress, SendFileRequest, SendResult
@@ -21,6 +19,7 @@ from comity.errors import (
     PeerUnreachable,
     RemoteProtocolError,
     TimedOut,
+    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
@@ -32,12 +31,20 @@ from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import record_delivery, record_failure, record_interruption
+from comity.services.exchange.records import (
+    record_cancellation,
+    record_delivery,
+    record_failure,
+    record_interruption,
+)
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.running import Live, Running
+from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
-from comity.services.exchange.terms import describe, sending
+from comity.services.exchange.terms import describe, permitted
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, Outcome
@@ -52,16 +59,20 @@ class _Job:
     peer: KnownPeer
     offer: Offer
     content: Content
-    meter: Meter
+    running: Running
     operation: Operation
     begun: bool
     fresh: bool
 
+    @property
+    def meter(self) -> Meter:
+        return self.running.meter
+
 
 class Outbox:
-    """``live`` holds the meters of what runs now, by row."""
+    """``live`` holds what runs now, by row."""
 
-    def __init__(self, around: Surroundings, threads: Threads, live: dict[int, Meter]) -> None:
+    def __init__(self, around: Surroundings, threads: Threads, live: Live) -> None:
         self._around = around
         self._threads = threads
         self._live = live
@@ -100,10 +111,15 @@ class Outbox:
             self._failed(job, error, refused=isinstance(error, PeerRefused))
             raise
         except asyncio.CancelledError:
-            self._stopped(job, TransferFailed("it was cancelled here"))
-            raise
+            if job.running.cancelled is None:
+                self._stopped(job, TransferFailed("it was interrupted here"))
+                raise
+            _not_the_task()
+            self._failed(job, job.running.cancelled)
+            raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
+            job.running.over.set()
 
     async def _persist(self, job: _Job) -> Delivered | Failed:
         """Go on after a lost link, as long as attempts move something, or pauses are left."""
@@ -132,8 +148,7 @@ class Outbox:
         check_announced(content.size, chunks)
         peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
-        governed = around.guard.governs(peer.key)
-        described = await describe(around, self._threads, content, request.name) if governed else None
+        described = await describe(around, self._threads, content, request.name, peer.key)
         recover(around, self._live)
         before = around.store.waiting(peer.key, agreement, request.name, content.size)
         offer = Offer(
@@ -148,10 +163,7 @@ class Outbox:
             digests=content.digests,
             content=described,
         )
-        operation = sending(offer, peer.key, around.notary.public)
-        charter = around.guard.require(operation).charter
-        offer = msgspec.structs.replace(offer, charter=charter)
-        operation = replace(operation, charter=charter)
+        offer, operation = permitted(around, offer, peer.key)
         new = NewTransfer(
             direction="out",
             peer=peer.key,
@@ -172,9 +184,11 @@ class Outbox:
         else:
             row = before.id
             around.store.taken_up(row)
-        self._live[row] = meter
+        task = asyncio.current_task()
+        running = Running(meter, task.cancel if task else lambda: None)
+        self._live[row] = running
         fresh = before is None
-        return _Job(row, peer, offer, content, meter, operation, not fresh, fresh)
+        return _Job(row, peer, offer, content, running, operation, not fresh, fresh)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -199,9 +213,13 @@ class Outbox:
                 elif isinstance(output, Failed):
                     return output
             job.begun = True
-            lane = stream.lane()
+            lane = MovingLane(stream.lane(), leads=True)
             sending = Sending(machine, job.content, lane, job.meter, around.clock)
-            return await self._threads.run(lane, sending.run, self._threads)
+            try:
+                async with seeking(around, job.offer, lane):
+                    return await self._threads.run(lane, sending.run, self._threads)
+            finally:
+                lane.close()
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience
@@ -218,7 +236,8 @@ class Outbox:
 
     def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
         around, offer, receipt = self._around, job.offer, delivered.receipt
-        path = job.meter.path or ""
+        paths = job.meter.paths or {job.meter.path or "": 0}  # where nothing had to travel
+        path = max(paths, key=paths.__getitem__)
         outcome = Outcome(
             digest=receipt.digest,
             manifest=receipt.manifest,
@@ -237,9 +256,9 @@ class Outbox:
             bytes_sent=job.meter.sent,
             seconds=round(seconds, 3),
             mb_per_s=rate(offer.bytes, seconds),
-            first_path=path,
+            first_path=next(iter(paths)),
             path=path,
-            paths={path: job.meter.sent},
+            paths=paths,
             receipt=outcome.receipt,
             manifest=outcome.manifest,
             agreement=offer.agreement,
@@ -251,32 +270,40 @@ class Outbox:
         over = self._around.over(peer, job.operation)
         if over is not None:
             return TransferFailed(
-                f"while {job.offer.name} was sent: {over}",
-                hint="run comity trust and comity charter status to see what is agreed",
+                f"while {job.offer.name} was sent: {over}", hint="run comity charter status"
             )
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
             hint="run the same command again: it continues where it stopped",
         )
 
+    def _settle(self, job: _Job) -> None:
+        meter = job.meter
+        if job.begun and meter.done >= meter.size:
+            self._around.guard.consumed("send", job.peer.key, job.offer.transfer)
+        elif job.fresh and not meter.sent:
+            self._around.guard.released("send", job.peer.key, job.offer.transfer)
+
     def _stopped(self, job: _Job, error: ComityError) -> None:
         """It can be continued, if it ever began and the agreement is in force."""
         meter = job.meter
         if job.begun and not self._around.ended(job.peer):
-            self._charge(job)
+            self._settle(job)
             record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
         else:
             self._failed(job, error)
 
-    def _charge(self, job: _Job) -> None:
-        """What a charter has reserved: consumed once all was sent, free again where nothing was."""
-        guard, peer, transfer = self._around.guard, job.peer.key, job.offer.transfer
-        if job.begun and job.meter.done >= job.meter.size:
-            guard.consumed("send", peer, transfer)
-        elif job.fresh and not job.meter.sent:
-            guard.released("send", peer, transfer)
-
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
-        self._charge(job)
+        self._settle(job)
+        if isinstance(error, TransferCancelled):
+            record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
+            return
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
+
+
+def _not_the_task() -> None:
+    """What was cancelled is the transfer: the task that carries it goes on and says so."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

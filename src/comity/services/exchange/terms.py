@@ -11,6 +11,9 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
 
 from comity import limits
 from comity.errors import ComityError, RemoteProtocolError, TransferFailed, VerificationFailed
@@ -31,8 +34,14 @@ from comity.storage.blobs import Part
 _PIECE = limits.MIB
 
 
-async def describe(around: Surroundings, threads: Threads, content: Content, name: str) -> Described:
-    """What is about to be sent, signed with this node's key. FileUnusable, FileChanged."""
+async def describe(
+    around: Surroundings, threads: Threads, content: Content, name: str, peer: PublicKey
+) -> Described | None:
+    """What is about to be sent, signed with this node's key; None where no charter governs what ``peer`` is
+    sent. FileUnusable, FileChanged.
+    """
+    if not around.guard.governs(peer):
+        return None
     stop = threading.Event()
     reading = asyncio.wrap_future(threads.start(_read, content, name, stop))
     try:
@@ -46,10 +55,10 @@ async def describe(around: Surroundings, threads: Threads, content: Content, nam
     return Described(digest=digest, format=kind, signature=envelope.to_json().decode())
 
 
-def sending(offer: Offer, peer: PublicKey, signer: PublicKey) -> Operation:
-    """The question about what goes out."""
-    content = offer.content
-    return Operation(
+def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offer, Operation]:
+    """The offer under the charter that allows it, if one governs, and what was asked; Denied."""
+    content, signer = offer.content, around.notary.public
+    operation = Operation(
         kind="send",
         peer=peer,
         service=SERVICE,
@@ -61,6 +70,8 @@ def sending(offer: Offer, peer: PublicKey, signer: PublicKey) -> Operation:
         format=content.format if content else None,
         signer=str(signer.fingerprint) if content else None,
     )
+    charter = around.guard.require(operation).charter
+    return msgspec.structs.replace(offer, charter=charter), replace(operation, charter=charter)
 
 
 def receiving(around: Surroundings, offer: Offer, peer: PublicKey) -> Operation:
