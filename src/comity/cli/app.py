@@ -54,7 +54,7 @@ _SECTIONS = {
     "Charter": {
         "charter": Entry(
             "comity.cli.charter:charter",
-            "Write, sign, amend and end the agreement that the software enforces.",
+            "Write, sign and end agreements that the software enforces.",
         ),
     },
     "Exchange": {

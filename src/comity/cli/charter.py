@@ -29,7 +29,7 @@ from comity.sdk.client import Client
 
 _COUNT = click.IntRange(0, 2**53 - 1)
 
-charter = Group("charter", help="Write, sign, amend and end the agreement that the software enforces.")
+charter = Group("charter", help="Write, sign and end agreements that the software enforces.")
 
 
 @command(

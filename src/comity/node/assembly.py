@@ -24,8 +24,7 @@ from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
-from comity.services.charter.governance import Governance
-from comity.services.charter.library import Library
+from comity.services.charter.ground import charter_ground
 from comity.services.charter.service import CharterService
 from comity.services.courier import Courier
 from comity.services.directory import ConfigFile, DirectoryService
@@ -47,7 +46,6 @@ from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
 from comity.storage.blobs import BlobStore
-from comity.storage.charter import CharterStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
@@ -55,7 +53,6 @@ from comity.storage.forwarding import ExposureStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
-from comity.storage.usage import UsageStore
 from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -145,18 +142,8 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    charter_store, usage = CharterStore(db), UsageStore(db)
-    library = Library(charter_store)
-    governance = Governance(
-        db,
-        charter_store,
-        usage,
-        library,
-        own,
-        clock,
-        suspend=lambda *met: charters.suspensions.met(*met),
-    )
-    guard = ground.guard(standing, audit, clock, governance)
+    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met))
+    guard = ground.guard(standing, audit, clock, under.governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
     def surroundings() -> Surroundings:
@@ -202,10 +189,7 @@ def assemble(ground: Ground) -> Node:
         trust=trust,
         delivery=delivery,
         sessions=sessions,
-        store=charter_store,
-        usage=usage,
-        library=library,
-        governance=governance,
+        ground=under,
         guard=guard,
     )
     exchange = ExchangeService(

@@ -18,9 +18,9 @@ from comity.protocol.charter.statements import PAIR_TYPES, CharterEnd, CharterSi
 from comity.services.charter.catalogue import Catalogue
 from comity.services.charter.clockwork import Clockwork
 from comity.services.charter.explaining import Explainer
-from comity.services.charter.governance import Governance
+from comity.services.charter.ground import CharterGround
 from comity.services.charter.hearing import Hearing
-from comity.services.charter.library import Library, Volume, read
+from comity.services.charter.library import Volume, read
 from comity.services.charter.post import Post
 from comity.services.charter.registrar import Registrar
 from comity.services.charter.suspensions import BY_HAND, Suspensions
@@ -31,8 +31,6 @@ from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import PeerBook
-from comity.storage.charter import CharterStore
-from comity.storage.usage import UsageStore
 
 
 class CharterService:
@@ -46,19 +44,17 @@ class CharterService:
         trust: TrustService,
         delivery: Delivery,
         sessions: Sessions,
-        store: CharterStore,
-        usage: UsageStore,
-        library: Library,
-        governance: Governance,
+        ground: CharterGround,
         guard: Guard,
     ) -> None:
+        store, usage, library = ground.store, ground.usage, ground.library
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
         self._sessions = sessions
         self._store = store
         self._library = library
-        self._governance = governance
+        self._governance = ground.governance
         self._own = str(ledger.notary.public.fingerprint)
         self._cuts = 0
         self._catalogue = Catalogue(store, library)

@@ -40,7 +40,7 @@ from comity.services.exchange.records import (
     record_interruption,
 )
 from comity.services.exchange.recovery import recover
-from comity.services.exchange.running import Live, Running
+from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
@@ -114,7 +114,7 @@ class Outbox:
             if job.running.cancelled is None:
                 self._stopped(job, TransferFailed("it was interrupted here"))
                 raise
-            _not_the_task()
+            not_the_task()
             self._failed(job, job.running.cancelled)
             raise job.running.cancelled from None
         finally:
@@ -133,8 +133,7 @@ class Outbox:
                 if job.meter.sent - sent >= limits.RETRY_MOVED_BYTES:
                     pauses = iter(self._around.pauses)
                 pause = next(pauses, None)
-                over = self._around.over(job.peer, job.operation)
-                if not job.begun or pause is None or over is not None:
+                if not job.begun or pause is None or self._around.over(job.peer, job.operation):
                     raise
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
@@ -192,8 +191,7 @@ class Outbox:
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
-        over = around.over(job.peer, job.operation)
-        if over is not None:  # it may have waited for its turn
+        if (over := around.over(job.peer, job.operation)) is not None:  # it may have waited for its turn
             raise TransferFailed(f"before the file was sent: {over}")
         offer = job.offer
         stream = await around.network.dial(
@@ -300,10 +298,3 @@ class Outbox:
             record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
             return
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
-
-
-def _not_the_task() -> None:
-    """What was cancelled is the transfer: the task that carries it goes on and says so."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
