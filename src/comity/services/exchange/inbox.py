@@ -269,7 +269,7 @@ class Inbox:
         peer, meter = arrival.peer, arrival.meter
         over = self._around.over(peer, arrival.operation)
         if over is not None:
-            return TransferFailed(over)
+            return TransferFailed(f"during the transfer with {peer.hostname}: {over}")
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )

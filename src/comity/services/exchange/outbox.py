@@ -265,8 +265,10 @@ class Outbox:
 
     def _lost(self, job: _Job, error: LinkLost) -> TransferFailed:
         peer, meter = job.peer, job.meter
-        over = self._around.over(peer, job.operation)
-        if over is not None:
+        if self._around.ended(peer):
+            message = f"the agreement with {peer.hostname} ended while {job.offer.name} was sent"
+            return TransferFailed(message, hint="run comity trust to see what is agreed")
+        if (over := self._around.over(peer, job.operation)) is not None:
             return TransferFailed(
                 f"while {job.offer.name} was sent: {over}", hint="run comity charter status"
             )

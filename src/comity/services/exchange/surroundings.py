@@ -76,7 +76,7 @@ class Surroundings:
     def over(self, peer: KnownPeer, operation: Operation) -> str | None:
         """Why a transfer that was allowed may not go on, if so: what was agreed has ended or changed."""
         if self.ended(peer):
-            return f"the agreement with {peer.hostname} ended during the transfer"
+            return "the agreement ended"
         if not self.guard.governs(peer.key):
             return None
         decision = self.guard.consider(operation)
