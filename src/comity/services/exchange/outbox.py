@@ -44,7 +44,7 @@ from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
-from comity.services.exchange.terms import describe, permitted
+from comity.services.exchange.terms import describe, permitted, settle_quota
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, Outcome
@@ -277,25 +277,18 @@ class Outbox:
             hint="run the same command again: it continues where it stopped",
         )
 
-    def _settle(self, job: _Job) -> None:
-        meter = job.meter
-        if job.begun and meter.done >= meter.size:
-            self._around.guard.consumed("send", job.peer.key, job.offer.transfer)
-        elif job.fresh and not meter.sent:
-            self._around.guard.released("send", job.peer.key, job.offer.transfer)
-
     def _stopped(self, job: _Job, error: ComityError) -> None:
         """It can be continued, if it ever began and the agreement is in force."""
         meter = job.meter
         if job.begun and not self._around.ended(job.peer):
-            self._settle(job)
+            settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
             record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
         else:
             self._failed(job, error)
 
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
-        self._settle(job)
+        settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
         if isinstance(error, TransferCancelled):
             record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
             return

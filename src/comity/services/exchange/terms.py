@@ -27,6 +27,7 @@ from comity.protocol.exchange.manifest import digest_text
 from comity.protocol.exchange.messages import Described, Offer
 from comity.protocol.statements import ArtifactSignature
 from comity.services.exchange.content import Content
+from comity.services.exchange.progress import Meter
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.storage.blobs import Part
@@ -72,6 +73,18 @@ def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offe
     )
     charter = around.guard.require(operation).charter
     return msgspec.structs.replace(offer, charter=charter), replace(operation, charter=charter)
+
+
+def settle_quota(
+    around: Surroundings, offer: Offer, peer: PublicKey, meter: Meter, *, begun: bool, fresh: bool
+) -> None:
+    """What a charter has reserved for a transfer that stopped: consumed once all was sent, free again where
+    nothing ever was; else it stays reserved for this transfer to go on.
+    """
+    if begun and meter.done >= meter.size:
+        around.guard.consumed("send", peer, offer.transfer)
+    elif fresh and not meter.sent:
+        around.guard.released("send", peer, offer.transfer)
 
 
 def receiving(around: Surroundings, offer: Offer, peer: PublicKey) -> Operation:
