@@ -97,6 +97,7 @@ class SimulatedNode:
             Ground(
                 identity=self.identity,
                 join=join,
+                predecessor=None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
@@ -125,6 +126,7 @@ class SimulatedNode:
     async def start(self) -> None:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         await node.network.start()

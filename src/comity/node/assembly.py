@@ -21,7 +21,7 @@ from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
 from comity.protocol.observing import choose_observers
 from comity.protocol.registry import RelayOffer
-from comity.protocol.statements import Reachability
+from comity.protocol.statements import Predecessor, Reachability
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
 from comity.services.courier import Courier
@@ -84,6 +84,7 @@ class Ground:
 
     identity: Identity
     join: JoinUrl
+    predecessor: Predecessor | None
     claims: Claims
     facts: NodeFacts
     shown: control.VisibilityResult
@@ -169,7 +170,7 @@ def assemble(ground: Ground) -> Node:
         own_address=presence.own_address,
     )
     delivery = Delivery(store, courier, sessions)
-    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous)
+    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
     exchange = ExchangeService(
         ExchangeSurroundings(
             network=network,
@@ -230,6 +231,7 @@ def assemble(ground: Ground) -> Node:
     presence.connect(
         mail=courier.opened,
         offer=network.relay_offered,
+        retired=trust.retiring.told,
         registered=[sessions.registered],
         again=[trust.registered, renew],
     )

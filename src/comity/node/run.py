@@ -66,6 +66,7 @@ class _Life:
 
     async def run(self) -> None:
         node = self._node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         try:

@@ -14,10 +14,12 @@ from comity.protocol.statements import (
     Approval,
     HandshakeRequest,
     PairStatement,
+    Predecessor,
     Rejection,
     Revocation,
     payload_type,
 )
+from comity.protocol.succession import Retirement
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.machine import replacement
 from comity.protocol.trust.relationship import Relationship
@@ -29,6 +31,9 @@ from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, KnownPeer, PeerBook
+from comity.services.trust.reserving import Reserving
+from comity.services.trust.retiring import Retiring
+from comity.services.trust.succeeding import Succeeding
 from comity.transport.interface import Rendezvous
 
 
@@ -57,20 +62,28 @@ class TrustService:
         courier: Courier,
         sessions: Sessions,
         rendezvous: Rendezvous,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
-        self._rendezvous = rendezvous
-        self.asking = Asking(ledger, peers, delivery)
-        self.answering = Answering(ledger, peers, delivery, sessions)
+        self._reserving = Reserving(ledger.store, rendezvous)
+        self.asking = Asking(ledger, peers, delivery, self._reserving)
+        self.answering = Answering(ledger, peers, delivery, sessions, self._reserving)
         self.ending = Ending(ledger, peers, delivery, sessions)
+        self.retiring = Retiring(ledger, delivery, sessions, rendezvous)
+        self._succeeding = Succeeding(ledger, self.asking, predecessor)
         self._courier = courier
         self._requests = Allowances(
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
         for kind in KINDS:
             courier.on(kind, self.read_mail)
+        courier.on(Retirement, self.retiring.read_mail)
+
+    def start(self) -> None:
+        """Before anything runs: a new key of our own takes over what the old one has left."""
+        self._succeeding.take_over()
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -144,10 +157,10 @@ class TrustService:
         """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
         reserve mailbox slots for our partners. Raises the first problem, once all of it was tried.
         """
-        problem = (await self._delivery.flush()).problem
+        problem = await self.retiring.publish()
         await self._courier.read_again()
-        keys = [PublicKey.from_hex(rel.peer) for rel in self._ledger.store.all() if rel.dealt_with]
-        await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+        await self._reserving.renew()
+        await self._succeeding.renew()
         if problem is not None:
             raise problem
 
@@ -163,6 +176,9 @@ class TrustService:
         OutOfOrder where an earlier one is still in the mailbox: not taken, this one will come there after it.
         A revocation does not wait, as it voids whatever its signer said before.
         """
+        if envelope.payload_type == payload_type(Retirement):
+            await self.retiring.read_mail(sender, envelope)
+            return
         kind = _kind_of(envelope)
         statement = self._ledger.notary.check(envelope, kind, sender)
         next_one = self._ledger.store.seen(sender)[0] + 1
@@ -173,8 +189,11 @@ class TrustService:
     async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
         """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
         kind = _kind_of(envelope)
-        self._ledger.notary.check(envelope, kind, sender)
-        if kind is HandshakeRequest:
+        checked = self._ledger.notary.check(envelope, kind, sender)
+        self.retiring.refuse_retired(sender)
+        predecessor: str | None = None
+        if isinstance(checked, HandshakeRequest):
+            predecessor = self._succeeding.check(checked, sender)
             rel = await self._asker(sender)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
         else:
@@ -190,7 +209,7 @@ class TrustService:
                 self._ledger.audit.append(
                     f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
                 )
-                event = _arrived(statement, envelope, rel, self._ledger.claims.hostname)
+                event = _arrived(statement, envelope, rel, self._ledger.claims.hostname, predecessor)
                 if isinstance(event, events.ApprovalArrived):
                     self._peers.check_name_free(rel)
                 agreement = self._ledger.advance(rel, event).agreement
@@ -244,10 +263,12 @@ def _kind_of(envelope: Envelope) -> type[PairStatement]:
     return kind
 
 
-def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, own: str) -> events.Event:
+def _arrived(
+    statement: PairStatement, envelope: Envelope, rel: Relationship, own: str, predecessor: str | None
+) -> events.Event:
     """What the statement means to the machine, once names and terms are those that people here know.
 
-    ``own`` is this node's hostname.
+    ``own`` is this node's hostname, ``predecessor`` a partner's key that the sender follows.
     """
     text = envelope.to_json().decode()
     match statement:
@@ -260,7 +281,7 @@ def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, ow
                 raise machine.TrustRefused("the request is for longer than ten years")
             if statement.charter is not None:
                 raise machine.TrustRefused("the request is under a charter, which this version cannot show")
-            return events.RequestArrived(statement, envelope.digest, text)
+            return events.RequestArrived(statement, envelope.digest, text, predecessor)
         case Approval():
             _check_named(statement, rel)
             return events.ApprovalArrived(statement, envelope.digest, text)
