@@ -58,7 +58,7 @@ def restore(output: Output, file: Path, passphrase_file: Path) -> None:
     output.show(result, [f"Restored: {result.name}, as of {made}, in {result.place}", "Next: comity up"])
 
 
-@command("rotate", example="comity down && comity identity rotate && comity up")
+@command("rotate", example="comity identity rotate")
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),

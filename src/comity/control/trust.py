@@ -249,7 +249,6 @@ class RetireResult:
     own: bool
     reason: str
     agreements_ended: int
-    links_closed: int
     published: bool
 
 

@@ -161,18 +161,17 @@ class MemoryRegistry:
                 self.members[seat.key.hex].letters.pop((request.sender, request.message_id), None)
             case Reserve():
                 self.members[seat.key.hex].reserved = frozenset(request.senders)
-                for key in request.senders:
-                    if retirement := self.retired.get(key):
-                        seat.push(Retired(key=key, retirement=retirement))
+                for key in filter(self.retired.get, request.senders):
+                    seat.push(Retired(key=key, retirement=self.retired[key]))
             case Retire():
-                self.retire(request)
+                self.retire(seat, request)
             case AskRelay():
                 return Ticket(id=request.id, ticket=self.relay(seat, request).hex())
             case Ping():
                 pass
         return Done(id=request.id)
 
-    def retire(self, request: Retire) -> None:
+    def retire(self, seat: Seat, request: Retire) -> None:
         """Turn a key out on its own word, and tell those who reserve slots for it."""
         open_retirement(PublicKey.from_hex(request.key), request.retirement)
         self.retired[request.key] = request.retirement
@@ -181,7 +180,8 @@ class MemoryRegistry:
             if member.seat is not None and request.key in member.reserved:
                 member.seat.push(Retired(key=request.key, retirement=request.retirement))
         if gone is not None and gone.seat is not None:
-            gone.seat.push(Done(id=request.id))
+            if gone.seat is seat:
+                seat.push(Done(id=request.id))
             gone.seat.push(Failure(id=0, code=KeyRetired.code, message="this key was retired"))
             gone.seat.leave()
 
@@ -189,8 +189,8 @@ class MemoryRegistry:
         """Turn a key out in favour of the one that it has named. KeyRetired."""
         if old.hex in self.retired:
             raise KeyRetired("the key that names this one its successor was retired before")
-        if self.members.pop(old.hex, None) is not None:
-            self.retired[old.hex] = ""
+        self.members.pop(old.hex, None)
+        self.retired[old.hex] = ""
 
     def find_member(self, request: Resolve) -> Member:
         """The one that is asked for. UnknownPeer; InvalidInput unless exactly one question was asked."""

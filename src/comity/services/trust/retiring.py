@@ -56,7 +56,8 @@ class Retiring:
                 told = await self.publish() is None
         except TimeoutError:
             told = False
-        closed = sum(self._sessions.peer_ended(PublicKey.from_hex(rel.peer)) for rel in ended)
+        for rel in ended:
+            self._sessions.peer_ended(PublicKey.from_hex(rel.peer))
         known = self._ledger.store.get(key)
         own = key == self._ledger.notary.public
         return control.RetireResult(
@@ -66,7 +67,6 @@ class Retiring:
             own=own,
             reason=said.reason,
             agreements_ended=len(ended),
-            links_closed=closed,
             published=told,
         )
 
