@@ -129,6 +129,7 @@ class SimulatedNode:
         node.trust.start()
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         await node.network.start()
         jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
         self._running = [asyncio.create_task(job) for job in jobs]

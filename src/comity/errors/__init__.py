@@ -22,6 +22,7 @@ from comity.errors.base import (
     from_code,
 )
 from comity.errors.events import BrokerFull, ConsumerReplaced
+from comity.errors.forwarding import ForwardsBusy, NotExposed, TargetUnreachable
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -56,6 +57,7 @@ from comity.errors.peers import (
     UnknownPeer,
     UntrustedPeer,
 )
+from comity.errors.proxies import ProxyAuthentication, ProxyFailed
 from comity.errors.wire import (
     LinkLost,
     LocalProtocolError,
@@ -77,6 +79,7 @@ __all__ = [
     "DiskFull",
     "FileChanged",
     "FileUnusable",
+    "ForwardsBusy",
     "HandshakeRejected",
     "HomeUnsafe",
     "IdentityMismatch",
@@ -92,11 +95,14 @@ __all__ = [
     "NameTaken",
     "NewerDatabase",
     "NotAdmitted",
+    "NotExposed",
     "NotInitialised",
     "NotRunning",
     "NothingPending",
     "PeerRefused",
     "PeerUnreachable",
+    "ProxyAuthentication",
+    "ProxyFailed",
     "RateLimited",
     "RemoteProtocolError",
     "RendezvousIdentityMismatch",
@@ -104,6 +110,7 @@ __all__ = [
     "RendezvousUnreachable",
     "RequestChanged",
     "StorageUnusable",
+    "TargetUnreachable",
     "TimedOut",
     "TooLarge",
     "TransferFailed",

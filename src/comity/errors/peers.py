@@ -55,7 +55,7 @@ class KeyRetired(RendezvousRefused):
     """A key that was given up: retired by its own certificate, or rotated to another."""
 
     code = "key_retired"
-    exit_status = 27
+    exit_status = 29
     default_hint = (
         "if the key is yours: comity identity --help; if it is your partner's: ask for their new card"
     )

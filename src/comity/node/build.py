@@ -39,6 +39,7 @@ from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousLi
 from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 
 _INSTANCE_BYTES = 16
 
@@ -67,6 +68,7 @@ def build(home: Home, settings: Settings) -> Built:
         instance = entropy.token(_INSTANCE_BYTES).hex()
         audit_key = load_audit_key(home.log_key, identity.public, origin_of(home.log_certificate))
         predecessor = _predecessor(home, settings, identity.public, clock.now())
+        way = Way(settings.join.host, settings.join.port, settings.outlet)
 
         def rendezvous(
             listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
@@ -84,6 +86,7 @@ def build(home: Home, settings: Settings) -> Built:
                 entropy=entropy,
                 instance=instance,
                 predecessor=predecessor,
+                way=way,
             )
 
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
@@ -97,6 +100,7 @@ def build(home: Home, settings: Settings) -> Built:
                 instance,
                 listen,
                 punches=punches if settings.punch else None,
+                way=way,
             )
 
         node = assemble(

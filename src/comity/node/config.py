@@ -17,8 +17,10 @@ from comity.errors import InvalidInput
 from comity.identity.card import JoinUrl
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
+from comity.protocol.proxying import Outlet
 from comity.storage import settings
 from comity.storage.config import Config
+from comity.storage.outlet import find_outlet
 from comity.storage.settings import LogFormat
 
 T = TypeVar("T")
@@ -33,12 +35,13 @@ class Flags:
     log_format: str | None = None
     foreground: bool = False
     ready_fd: int | None = None
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """``listen`` is ``HOST:PORT`` or empty; ``private_networks`` may be dialled though not on-link (rule
-    9).
+    9); ``outlet`` is what ``proxy`` and its like come to.
     """
 
     hostname: str
@@ -50,6 +53,7 @@ class Settings:
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
     punch: bool
+    outlet: Outlet
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -63,11 +67,14 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="accept direct connections from peers there")
     parser.add_argument("--passphrase-file", metavar="FILE", help="the passphrase of the identity key")
+    parser.add_argument("--proxy", metavar="URL", help="the HTTP proxy before the rendezvous; none for none")
     parser.add_argument("--log-format", choices=("text", "json"), help="of the log; text by default")
     parser.add_argument("--foreground", action="store_true", help="log to standard error too")
     parser.add_argument("--ready-fd", type=int, metavar="N", help="say on this descriptor that it is ready")
     found = parser.parse_args(arguments)
-    return Flags(found.listen, found.passphrase_file, found.log_format, found.foreground, found.ready_fd)
+    return Flags(
+        found.listen, found.passphrase_file, found.log_format, found.foreground, found.ready_fd, found.proxy
+    )
 
 
 def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings:
@@ -76,9 +83,10 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
     def of(name: str, parse: Callable[[str], T], flag: str | None = None) -> T:
         return settings.parsed(settings.said(name, environ, config, flag), parse)
 
+    join = of("join", JoinUrl.parse)
     return Settings(
         hostname=of("hostname", normalise_hostname),
-        join=of("join", JoinUrl.parse),
+        join=join,
         organization=of("organization", settings.claim),
         contact=of("contact", settings.claim),
         listen=of("listen", settings.listen, flags.listen),
@@ -88,6 +96,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         passphrase_file=of("passphrase_file", settings.file, flags.passphrase_file),
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
+        outlet=find_outlet(join, environ, config, flags.proxy),
         foreground=flags.foreground,
     )
 

@@ -13,7 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from comity import limits
-from comity.errors import ComityError, RendezvousIdentityMismatch, RendezvousUnreachable
+from comity.errors import (
+    ComityError,
+    ProxyAuthentication,
+    RendezvousIdentityMismatch,
+    RendezvousUnreachable,
+)
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
@@ -69,6 +74,7 @@ class _Life:
         node.trust.start()
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -107,6 +113,9 @@ class _Life:
                         self._failure = presence.problem
                         self._stop.set()
                         return
+                    if isinstance(presence.problem, ProxyAuthentication):  # a person has to act first
+                        warning = presence.problem
+                        break
                     await self._either(presence.changed)
         except TimeoutError:
             warning = _warning(presence.problem)
@@ -130,6 +139,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         trust=node.trust,
         exchange=node.exchange,
         events=node.events,
+        forwarding=node.forwarding,
         audit=node.audit,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),

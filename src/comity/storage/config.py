@@ -24,7 +24,8 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
-    ``punch``: try simultaneous opens with peers.
+    ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
+    ``ca_bundle``: how connections to the rendezvous leave this machine.
     """
 
     hostname: str
@@ -38,6 +39,10 @@ class Config:
     passphrase_file: str = ""
     log_format: str = "text"
     punch: bool = True
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    proxy_credentials_file: str = ""
+    ca_bundle: str = ""
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

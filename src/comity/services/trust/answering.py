@@ -20,7 +20,8 @@ from comity.services.trust.ledger import DEFAULT_SERVICES, Ledger
 from comity.services.trust.peers import PeerBook
 from comity.services.trust.reserving import Reserving
 
-SERVICES = frozenset(DEFAULT_SERVICES)
+#: What an approval can open; the last one only where a person says so.
+SERVICES = frozenset({*DEFAULT_SERVICES, "forward"})
 
 
 class Answering:
@@ -59,7 +60,7 @@ class Answering:
         unknown = sorted(set(allow) - SERVICES)
         if unknown:
             raise InvalidInput(
-                f"no such service: {', '.join(unknown)}", hint="--allow takes exchange and events"
+                f"no such service: {', '.join(unknown)}", hint="--allow takes exchange, events and forward"
             )
         rel, incoming = self._waiting(request.peer)
         _check_shown(incoming, request.digest)
