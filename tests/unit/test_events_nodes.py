@@ -306,7 +306,8 @@ def test_a_slow_reader_harms_nobody() -> None:
                 await asyncio.sleep(60)
                 waiting = slow.waiting
                 assert waiting > limits.EVENTS_UNACKNOWLEDGED - limits.EVENTS_PER_MESSAGE
-                assert waiting <= limits.EVENTS_UNACKNOWLEDGED
+                # A window for each connection: what came by the one before may still wait.
+                assert waiting < 2 * limits.EVENTS_UNACKNOWLEDGED
                 assert [event.data for event in await take(slow, count, one_by_one=True)] == [
                     str(number) for number in range(count)
                 ]
