@@ -6,7 +6,9 @@ Everything is parsed and checked here, once; nothing is opened but the files tha
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from comity.storage.config import Config
 from comity.storage.settings import LogFormat
 
 T = TypeVar("T")
+
+_USER_INFO = re.compile(r"//[^/@]*@")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Settings:
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
     punch: bool
+    witnesses: tuple[str, ...]
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -88,8 +93,26 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         passphrase_file=of("passphrase_file", settings.file, flags.passphrase_file),
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
+        witnesses=of("witnesses", settings.partners),
         foreground=flags.foreground,
     )
+
+
+def on_record(found: Settings) -> dict[str, str]:
+    """The settings as the audit log tells them: without secrets, and of an invitation only that there is one."""
+    join = found.join
+    told = {
+        field.name: _told(getattr(found, field.name))
+        for field in dataclasses.fields(found)
+        if field.name not in ("join", "foreground", "log_format")
+    }
+    network = f"{join.authority}/{join.network}#{join.fingerprint}"
+    return told | {"join": network, "invited": _told(join.invitation is not None)}
+
+
+def _told(value: object) -> str:
+    text = settings.text_of(settings.plain(value))
+    return _USER_INFO.sub("//…@", text)  # who logs in to a proxy, and with what, is nobody's business
 
 
 def read_passphrase(file: Path | None) -> str | None:

@@ -22,6 +22,7 @@ from comity.protocol.hello import (
     EXCHANGE_PORT,
     SESSION_PORT,
     UNIFORM_REFUSAL,
+    WITNESS_PORT,
     Hello,
     Refused,
 )
@@ -29,7 +30,13 @@ from comity.services.guard import Guard
 
 log = logging.getLogger("comity.gate")
 
-SERVICES = {ECHO_PORT: "echo", SESSION_PORT: "session", EXCHANGE_PORT: "exchange", EVENTS_PORT: "events"}
+SERVICES = {
+    ECHO_PORT: "echo",
+    SESSION_PORT: "session",
+    WITNESS_PORT: "witness",
+    EXCHANGE_PORT: "exchange",
+    EVENTS_PORT: "events",
+}
 
 
 class GuardedGate:

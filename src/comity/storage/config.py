@@ -24,7 +24,8 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
-    ``punch``: try simultaneous opens with peers.
+    ``punch``: try simultaneous opens with peers. ``witnesses``: partners, by name or fingerprint, that
+    countersign the audit log; all of them where it is empty.
     """
 
     hostname: str
@@ -38,6 +39,7 @@ class Config:
     passphrase_file: str = ""
     log_format: str = "text"
     punch: bool = True
+    witnesses: tuple[str, ...] = ()
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

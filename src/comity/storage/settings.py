@@ -22,6 +22,7 @@ from comity import limits
 from comity.errors import InvalidInput
 from comity.identity.authority import parse_listen
 from comity.identity.card import JoinUrl
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.statements import Tags
@@ -79,6 +80,11 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
         raise InvalidInput(f"not a network: {error}".lower(), hint="write it like 10.20.0.0/16") from error
 
 
+def partners(text: str) -> tuple[str, ...]:
+    """Hostnames and fingerprints, with commas or blanks between them."""
+    return tuple(_partner(word) for word in _words(text))
+
+
 def file(text: str) -> Path | None:
     """A file's path, ``~`` for the home folder; None for none."""
     try:
@@ -124,6 +130,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("passphrase_file", file, "--passphrase-file"),
         Setting("log_format", log_format),
         Setting("punch", yes_or_no),
+        Setting("witnesses", partners),
     )
 }
 
@@ -200,6 +207,13 @@ def _passphrase_credential(environ: Mapping[str, str]) -> str:
     folder = environ.get(CREDENTIALS, "")
     path = os.path.join(folder, PASSPHRASE_CREDENTIAL)
     return path if folder and os.path.exists(path) else ""
+
+
+def _partner(word: str) -> str:
+    try:
+        return str(Fingerprint.parse(word))
+    except InvalidInput:
+        return normalise_hostname(word)
 
 
 def _words(text: str) -> tuple[str, ...]:
