@@ -88,7 +88,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         trust=node.node.trust,
         exchange=node.node.exchange,
         events=node.node.events,
-        audit=node.node.audit,
+        audit=node.node.desk,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
         stop=served.stopped.set,

@@ -3,8 +3,8 @@
     {"format": "comity-checkpoint/1", "note": NOTE, "log_key": ENVELOPE, "witness_key": ENVELOPE}
 
 ``note`` is a C2SP checkpoint with the log's signature and the partner's cosignature. The envelopes certify
-both keys; they are opened elsewhere (``protocol.logkeys``). The file is worth something to whoever got it from
-the partner, not from the log's operator (SECURITY.md rule 19).
+both keys; they are opened elsewhere (``protocol.logkeys``). The file is worth something to whoever got it
+from the partner, not from the log's operator (SECURITY.md rule 19).
 """
 
 from __future__ import annotations

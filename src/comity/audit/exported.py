@@ -7,8 +7,8 @@
     {"type": "end", …}         so that a file that was cut is found
 
 A whole log needs no proofs: its root is recomputed, and passes through every head. A part (``peer``) has an
-inclusion proof with each entry, and with each head the proof that the log extends it. Verified in one pass, in
-O(log n) memory. Who may be believed is not in the file: keys are opened by ``KeyReader``, and the one head
+inclusion proof with each entry, and with each head the proof that the log extends it. Verified in one pass,
+in O(log n) memory. Who may be believed is not in the file: keys are opened by ``KeyReader``, and the one head
 that shows the log to be witnessed comes from elsewhere (SECURITY.md rule 19).
 """
 
@@ -35,6 +35,9 @@ KeyReader = Callable[[bytes], tuple[str, str, bytes]]
 """From a LogKey envelope: the identity's fingerprint, the log's origin, the key. Raises ComityError."""
 
 
+NONE = msgspec.Raw(b"null")
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """One line; hashes are hexadecimal."""
 
@@ -51,13 +54,13 @@ class Header(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="l
 
 
 class Head(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="head"):
-    """``line`` is the cosignature, and ``witness_key`` certifies its key; absent where none was given."""
+    """``note`` has the cosignature, and ``witness_key`` certifies its key; both null where none was given."""
 
     size: int
     root: str
     proof: tuple[str, ...] | None = None
     note: str | None = None
-    witness_key: msgspec.Raw | None = None
+    witness_key: msgspec.Raw = NONE
 
 
 class EntryLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="entry"):
@@ -196,7 +199,7 @@ class _Reading:
             raise AuditInvalid(
                 f"the {head.size} entries that were countersigned are others than the file says"
             )
-        if line.note is not None and line.witness_key is not None:
+        if line.note is not None:
             _, name, key = self._key(bytes(line.witness_key))
             note = line.note.encode()
             seen, _ = verify_cosignature(note, name, key)

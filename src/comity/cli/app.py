@@ -66,7 +66,7 @@ _SECTIONS = {
         "subscribe": Entry("comity.cli.events:subscribe", "Print the events of trusted peers."),
     },
     "Evidence": {
-        "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
+        "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),

@@ -136,7 +136,7 @@ class AuditExportRequest:
 
 @dataclass(frozen=True)
 class AuditExportResult:
-    """``entries`` are in the file, of a log of ``size``; ``witnessed_size`` of them partners countersigned."""
+    """``entries`` are in the file, of a log of ``size``; partners countersigned ``witnessed_size`` of it."""
 
     entries: int
     size: int
@@ -179,7 +179,6 @@ class ExportVerification:
     erased: int
     complete: bool
     peer: str | None
-    signed_size: int
     witness: str = ""
     witness_identity: str = ""
     witnessed_at: str = ""
@@ -207,7 +206,7 @@ class AuditCheckpoint:
 
 @dataclass(frozen=True)
 class ConflictView:
-    """A partner's log contradicts itself. ``kind``: ``equivocation``, ``rollback`` or ``unproven``. ``signed``
+    """A log contradicts itself. ``kind``: ``equivocation``, ``rollback`` or ``unproven``. ``signed``
     is what was countersigned last, ``shown`` what came after; both are notes that the partner signed.
     """
 

@@ -99,7 +99,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
 
 
 def on_record(found: Settings) -> dict[str, str]:
-    """The settings as the audit log tells them: without secrets, and of an invitation only that there is one."""
+    """The settings as the audit log tells them: without secrets; of an invitation, that there is one."""
     join = found.join
     told = {
         field.name: _told(getattr(found, field.name))

@@ -1,7 +1,7 @@
 """What is said on port 445, where a log asks to be countersigned (docs: protocol, "Audit").
 
 One question, one answer, each a DATA frame of JSON tagged by ``type``. The submission is the body of C2SP
-tlog-witness's add-checkpoint; the answers are those of that specification, with the notes that show them true.
+tlog-witness's add-checkpoint; the answers are those of that specification, with notes that show them true.
 Parsed strictly; what may be signed is ``audit.witnessing``'s to say.
 """
 

@@ -27,7 +27,7 @@ class Settled:
         """These hold from now on; the others as before. Texts hold no secrets. StorageUnusable, DiskFull."""
         with self._db.transaction():
             before = self._store.all()
-            changed: dict[str, Any] = {name: text for name, text in settings.items() if before.get(name) != text}
+            changed: dict[str, Any] = dict(sorted(settings.items() - before.items()))
             if not changed:
                 return
             if not before:

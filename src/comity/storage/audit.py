@@ -8,6 +8,7 @@ trigger, and is found by ``services.audit`` recomputing the log. Tree, commitmen
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -173,8 +174,11 @@ class AuditStore(AuditReader):
             size = self.size()
             nodes = merkle.nodes_for_append(size, merkle.leaf_hash(commitment), self.node)
             self._own.execute("INSERT INTO audit_entry VALUES (?, ?, ?, ?)", (size, commitment, salt, body))
-            for node in nodes:
-                self._own.execute("INSERT INTO audit_node VALUES (?, ?, ?)", node)
+            try:
+                for node in nodes:
+                    self._own.execute("INSERT INTO audit_node VALUES (?, ?, ?)", node)
+            except sqlite3.IntegrityError as error:
+                raise AuditInvalid(f"entry {size}: the stored tree has it, and the log does not") from error
         return size
 
     def erase(self, index: int) -> None:

@@ -14,13 +14,14 @@ from urllib.parse import quote
 
 from comity import limits
 from comity.storage.database import Cursor
-from comity.storage.failures import DatabaseReported
+from comity.storage.failures import DatabaseReported, damaged
 
 
 class ReadOnly:
     """The database file at ``path``, which is there. StorageUnusable where it can't be read."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._reported = DatabaseReported(path)
         with self._reported:
             self._connection = sqlite3.connect(
@@ -32,9 +33,12 @@ class ReadOnly:
         self._connection.row_factory = sqlite3.Row
 
     def execute(self, sql: str, parameters: Any = ()) -> Cursor:
-        """Run one statement that only reads."""
+        """Run one statement that only reads. StorageUnusable also where a table is not what it was."""
         cursor: Cursor = self._connection.cursor(lambda connection: Cursor(connection, self._reported))
-        return cursor.execute(sql, parameters)
+        try:
+            return cursor.execute(sql, parameters)
+        except sqlite3.OperationalError as error:
+            raise damaged(self._path, str(error)) from error
 
     def __enter__(self) -> ReadOnly:
         return self

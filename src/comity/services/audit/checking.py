@@ -49,8 +49,8 @@ def check(reader: AuditReader, key: AuditKey, wanted: Wanted) -> Found:
     """Recompute commitments and tree from the bodies, compare the stored tree, every checkpoint and every
     countersigned head. Names the first bad entry. Takes about 40 µs an entry.
     """
+    last = reader.last_checkpoint()  # first: what is signed from now on is of entries that come later
     size, nodes = reader.extent()
-    last = reader.last_checkpoint()
     if last is None and not size:
         note = sign_checkpoint(Checkpoint(key.origin, 0, merkle.EMPTY_ROOT), key.private)
     else:
@@ -70,7 +70,7 @@ def check(reader: AuditReader, key: AuditKey, wanted: Wanted) -> Found:
         since=wanted.since,
     )
     if log.valid:
-        problem = _surplus(log.size, nodes) or _checkpoints(reader, key, log.size)
+        problem = _surplus(log.size, nodes) or _checkpoints(reader, key, 0 if last is None else last[0])
         problem = problem or _heads(reader, wanted.heads, log.size)
         log = dataclasses.replace(log, problem=problem)
     return Found(log, note, max((head.size for head in wanted.heads), default=0))
@@ -95,10 +95,10 @@ def _surplus(size: int, nodes: int) -> str | None:
     return None if nodes == expected else f"the stored tree has {nodes} nodes instead of {expected}"
 
 
-def _checkpoints(reader: AuditReader, key: AuditKey, size: int) -> str | None:
+def _checkpoints(reader: AuditReader, key: AuditKey, newest: int) -> str | None:
     for signed, note in reader.checkpoints():
-        if signed > size:
-            continue  # signed after the reading began; ``verify_log`` knew the newest before it
+        if signed > newest:
+            continue  # signed after the reading began
         try:
             head = open_checkpoint(note, key.origin, key.public)
             root = merkle.root(head.size, reader.node)
