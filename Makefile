@@ -39,6 +39,7 @@ docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python docs/generate_exchange.py
 	$(BIN)/python docs/generate_charter_schema.py
 	$(BIN)/python docs/generate_session.py
+	$(BIN)/python docs/generate_sdk.py
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
 	@rm -f dist/comity-*.whl dist/comity-*.tar.gz

@@ -21,7 +21,7 @@ UNITS = {"KIB", "MIB", "GIB", "MINUTE", "HOUR", "DAY"}
 
 def render(source: str) -> str:
     """The page for the text of limits.py."""
-    values: dict[str, float] = {}
+    values: dict[str, float | tuple[float, ...]] = {}
     exec(compile(source, "limits.py", "exec"), values)  # noqa: S102  our own module, as text for its comments
     page = [HEAD]
     for line in source.splitlines():
@@ -35,7 +35,9 @@ def render(source: str) -> str:
     return "\n".join(page) + "\n"
 
 
-def _shown(name: str, value: float) -> str:
+def _shown(name: str, value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{each:g}" for each in value)
     if name.endswith("_BYTES") or name in {"SEAL_PADDING", "FREE_SPACE_MARGIN"}:
         for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
             if value >= size and value % size == 0:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from comity.identity.keys import Identity
 from comity.storage.blobs import Buffer, FileBlobStore, Part
 from comity.storage.database import Database
 from comity.storage.exchange import ExchangeStore, NewTransfer, Outcome
@@ -37,6 +38,9 @@ class DeadlyPart:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._part.read_into(offset, buffer)
+
+    def hole(self, offset: int, length: int) -> bool:
+        return self._part.hole(offset, length)
 
     def sync(self) -> None:
         self._step()
@@ -97,11 +101,15 @@ async def life(home: Path, kill_at: int) -> None:
 
     world = World()
     (home / "bob").mkdir(mode=0o700, parents=True)
-    alice = Node(home / "alice", "alice", lambda key: MemoryNet(world, key))
+    ours, theirs = Identity.generate(), Identity.generate()
+    (home / "alice.pem").write_bytes(ours.to_pem())
+    (home / "bob.pem").write_bytes(theirs.to_pem())
+    alice = Node(home / "alice", "alice", lambda key: MemoryNet(world, key), identity=ours)
     bob = Node(
         home / "bob",
         "bob",
         lambda key: MemoryNet(world, key),
+        identity=theirs,
         blobs=DeadlyBlobs(home / "bob", step),
         store=lambda db: DeadlyStore(db, step),
     )

@@ -94,6 +94,7 @@ class Node:
         blobs: BlobStore | None = None,
         store: Callable[[Database], ExchangeStore] = ExchangeStore,
         patience: float = limits.EXCHANGE_ANSWER_TIMEOUT,
+        pauses: tuple[float, ...] = (),
     ) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
@@ -121,6 +122,7 @@ class Node:
             clock=self.clock,
             entropy=entropy,
             patience=patience,
+            pauses=pauses,
         )
         self.exchange = ExchangeService(self.around)
 

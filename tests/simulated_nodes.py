@@ -133,6 +133,7 @@ class SimulatedNode:
         node = self.node
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         await node.network.start()
         jobs = (
             node.sessions.run(node.trust),

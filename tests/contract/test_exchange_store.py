@@ -79,10 +79,10 @@ def test_a_failure_forgets_a_receipt_that_was_not_given(store: ExchangeStore) ->
 
 def test_ids_are_known_by_direction_and_peer(store: ExchangeStore) -> None:
     store.begin(new())
-    assert store.known("in", SENDER.public, "5e" * 16)
-    assert not store.known("out", SENDER.public, "5e" * 16)
-    assert not store.known("in", RECEIVER.public, "5e" * 16)
-    assert not store.known("in", SENDER.public, "00" * 16)
+    assert store.find("in", SENDER.public, "5e" * 16) is not None
+    assert store.find("out", SENDER.public, "5e" * 16) is None
+    assert store.find("in", RECEIVER.public, "5e" * 16) is None
+    assert store.find("in", SENDER.public, "00" * 16) is None
     store.begin(new(direction="out"))
 
 

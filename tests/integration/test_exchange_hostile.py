@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from comity import limits
-from comity.errors import ComityError, DiskFull, RemoteProtocolError, TimedOut, VerificationFailed
+from comity.errors import ComityError, DiskFull, LinkLost, RemoteProtocolError, TimedOut, VerificationFailed
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.exchange.manifest import Entry
 from comity.protocol.exchange.messages import (
@@ -168,15 +168,27 @@ async def test_an_impossible_offer_is_refused(scene: Scene, change: dict[str, ob
     assert len(scene.bob.entries("exchange.refused")) == 1
 
 
-async def test_a_transfer_is_offered_once(scene: Scene) -> None:
+async def test_a_transfer_that_is_offered_again_ends_the_lane_before(scene: Scene) -> None:
     first = await accepted(scene)
-    for _ in range(2):
-        stream = await scene.dial()
-        await say(stream, OFFER)
-        assert isinstance(await hear(stream), Refuse)
-        await stream.finish()
-        first.abort()
-        await scene.world.nodes[scene.bob.key].idle()
+    second = await accepted(scene)
+    with pytest.raises(LinkLost):
+        await hear(first)
+    await say(second, PAGE)
+    assert isinstance(await hear(second), Want)
+    second.abort()
+    await scene.world.nodes[scene.bob.key].idle()
+    assert len(scene.bob.rows()) == 1
+
+
+async def test_a_transfer_does_not_become_another(scene: Scene) -> None:
+    first = await accepted(scene)
+    first.abort()
+    await scene.world.nodes[scene.bob.key].idle()
+    stream = await scene.dial()
+    await say(stream, msgspec.structs.replace(OFFER, name="other"))
+    assert isinstance(await hear(stream), Refuse)
+    await stream.finish()
+    assert scene.bob.rows()[0].state == "interrupted"
 
 
 async def test_one_peer_takes_so_many_places_and_no_more(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from tests.exchange_nodes import Node, acquaint
 from tests.integration import transport_nodes
 from tests.integration.transport_rig import until
 
-CHUNK = limits.CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 GIB = limits.GIB
 
 

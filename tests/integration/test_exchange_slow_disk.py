@@ -48,6 +48,9 @@ class SlowPart:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.part.read_into(offset, buffer)
 
+    def hole(self, offset: int, length: int) -> bool:
+        return False
+
     def sync(self) -> None:
         self.syncing.set()
         assert self.go_on.wait(10)

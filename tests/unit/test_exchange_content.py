@@ -14,10 +14,11 @@ import pytest
 from comity import limits
 from comity.errors import FileChanged, FileUnusable
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
-from comity.protocol.exchange.manifest import Entry
-from comity.services.exchange.content import Content, Hasher, HashEvent
+from comity.protocol.exchange.manifest import CONTENT, RUNNING, Entry
+from comity.services.exchange.content import Content
+from comity.services.exchange.hashing import Hasher, HashEvent
 
-CHUNK = limits.CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 @pytest.fixture
@@ -131,12 +132,18 @@ def test_a_closed_descriptor_is_refused(path: Path) -> None:
             use()
 
 
+def taken(hasher: Hasher) -> HashEvent:
+    event = hasher.next(10)
+    assert event is not None
+    return event
+
+
 def hashes(hasher: Hasher) -> list[HashEvent]:
     worker = threading.Thread(target=hasher.run)
     worker.start()
-    found = [hasher.next()]
+    found = [taken(hasher)]
     while isinstance(found[-1], Hashed):
-        found.append(hasher.next())
+        found.append(taken(hasher))
     worker.join(10)
     assert not worker.is_alive()
     return found
@@ -146,13 +153,34 @@ def test_chunks_are_hashed_in_order(path: Path) -> None:
     data = os.urandom(2 * CHUNK + 7)
     path.write_bytes(data)
     descriptor = os.open(path, os.O_RDONLY)
-    found = hashes(Hasher(Content(descriptor)))
+    found = hashes(Hasher(Content(descriptor), CONTENT))
+    running = hashes(Hasher(Content(descriptor), RUNNING))
     os.close(descriptor)
     pieces = [data[:CHUNK], data[CHUNK : 2 * CHUNK], data[2 * CHUNK :]]
     assert found == [
         *(Hashed((Entry(len(piece), hashlib.sha256(piece).digest()),)) for piece in pieces),
         ContentHashed("sha256:" + hashlib.sha256(data).hexdigest()),
     ]
+    ends = (CHUNK, 2 * CHUNK, len(data))
+    assert [event.entries[0].digest for event in running if isinstance(event, Hashed)] == [
+        hashlib.sha256(data[:end]).digest() for end in ends
+    ]
+    assert running[-1] == found[-1]
+
+
+def test_what_was_hashed_is_still_in_memory_until_its_room_is_needed(path: Path) -> None:
+    data = os.urandom(8 * CHUNK)
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    hasher = Hasher(Content(descriptor))
+    hashes(hasher)
+    assert hasher.take(0, CHUNK) is None
+    last = hasher.take(7 * CHUNK, CHUNK)
+    assert last is not None
+    assert bytes(last) == data[7 * CHUNK :]
+    hasher.give_back()
+    assert hasher.take(7 * CHUNK, CHUNK) is None
+    os.close(descriptor)
 
 
 def test_an_empty_file_is_hashed(path: Path) -> None:
@@ -176,7 +204,7 @@ def test_a_hasher_that_nobody_asks_stops(path: Path) -> None:
     hasher = Hasher(Content(descriptor))
     worker = threading.Thread(target=hasher.run)
     worker.start()
-    assert isinstance(hasher.next(), Hashed)
+    assert isinstance(taken(hasher), Hashed)
     hasher.stop()
     worker.join(10)
     assert not worker.is_alive()

@@ -88,6 +88,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         trust=node.node.trust,
         exchange=node.node.exchange,
         events=node.node.events,
+        forwarding=node.node.forwarding,
         audit=node.node.desk,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
@@ -108,7 +109,7 @@ async def test_operations_answer_with_control_types(api: Api) -> None:
     assert (body["running"], body["hostname"], body["rendezvous_state"]) == (True, "lab-a", "registered")
     assert (await api.ask("trust"))[1] == {"trusted": [], "ended": [], "outgoing": []}
     assert (await api.ask("logs", {"lines": 1}))[1] == {"lines": ["two"]}
-    assert (await api.ask("received"))[1] == {"files": []}
+    assert (await api.ask("received"))[1] == {"files": [], "arrivals": 0}
     assert (await api.ask("audit-verify"))[1]["valid"]
     assert (await api.ask("info"))[1]["rendezvous_link"]["group"] == "X25519MLKEM768"
     assert (await api.ask("set-tags", {"tags": ["lung"]}))[1]["tags"] == ["lung"]
@@ -165,6 +166,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
+        *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",
             "received",
@@ -174,6 +176,11 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "transfers",
             "audit-log",
             "audit-verify",
+            "audit-witnesses",
+            "audit-prove",
+            "audit-redact",
+            "audit-export",
+            "audit-checkpoint",
         ),
     }
     assert "SendResult" not in schema["components"]["schemas"]  # it comes in lines, which OpenAPI can't say

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from comity import limits
-from comity.node.config import Settings
 from comity.protocol.candidates import METADATA
 from comity.protocol.session.messages import DUPLICATE, ENDED, SHUTDOWN, Message
 from comity.storage.config import Config
+from comity.storage.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SESSION = (ROOT / "docs/reference/protocol/session.md").read_text(encoding="utf-8")
@@ -54,12 +54,12 @@ def test_the_session_chapters_numbers_are_the_limits() -> None:
 
 
 def test_every_setting_has_its_row() -> None:
-    for name in Settings.__dataclass_fields__:
-        if name != "foreground":
-            assert f"`COMITY_{name.upper()}`" in NODE, name
+    for setting in SETTINGS.values():
+        for variable in (setting.variable, *setting.shared):
+            assert f"`{variable}`" in NODE, variable
     for name in Config.__dataclass_fields__:
         assert f"| `{name}` |" in NODE, name
-    for flag in ("--listen", "--passphrase-file", "--log-format", "--foreground", "--ready-fd"):
+    for flag in ("--listen", "--passphrase-file", "--proxy", "--log-format", "--foreground", "--ready-fd"):
         assert f"| `{flag}" in NODE
 
 

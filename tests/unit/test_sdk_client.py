@@ -12,7 +12,8 @@ import pytest
 
 from comity import control, errors
 from comity.sdk import exchange, node, trust
-from comity.sdk.client import Client, reported
+from comity.sdk.answers import reported
+from comity.sdk.client import Client
 from comity.storage.home import Home
 from tests.cli.fake_daemon import SILENCE, FakeDaemon, new_home, running, short_folder
 

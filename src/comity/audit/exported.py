@@ -17,87 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
-from comity import limits
 from comity.audit.anchor import Anchor
 from comity.audit.cosignature import verify_cosignature
-from comity.audit.entry import Entry, commitment, encode_entry
+from comity.audit.entry import commitment, encode_entry
+from comity.audit.exportlines import FORMAT, AgreementLine, End, EntryLine, Head, Header, Line, parse_line
 from comity.audit.merkle import leaf_hash, verify_consistency, verify_inclusion
 from comity.audit.note import Checkpoint, open_checkpoint
 from comity.audit.verify import REDACTED, StoredEntry, verify_log
 from comity.errors import AuditInvalid, ComityError, LocalProtocolError
-from comity.identity.text import printable
-
-FORMAT = "comity-audit/1"
 
 KeyReader = Callable[[bytes], tuple[str, str, bytes]]
 """From a LogKey envelope: the identity's fingerprint, the log's origin, the key. Raises ComityError."""
-
-
-NONE = msgspec.Raw(b"null")
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """One line; hashes are hexadecimal."""
-
-
-class Header(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="log"):
-    format: str
-    origin: str
-    size: int
-    root: str
-    note: str
-    log_key: msgspec.Raw
-    peer: str | None
-    exported_at: str
-
-
-class Head(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="head"):
-    """``note`` has the cosignature, and ``witness_key`` certifies its key; both null where none was given."""
-
-    size: int
-    root: str
-    proof: tuple[str, ...] | None = None
-    note: str | None = None
-    witness_key: msgspec.Raw = NONE
-
-
-class EntryLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="entry"):
-    """An erased one has neither ``entry`` nor ``salt``."""
-
-    index: int
-    commitment: str
-    entry: Entry | None = None
-    salt: str | None = None
-    proof: tuple[str, ...] | None = None
-
-
-class AgreementLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="agreement"):
-    """``content`` is an agreement file's."""
-
-    content: msgspec.Raw
-
-
-class End(Line, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="end"):
-    entries: int
-
-
-_DECODER = msgspec.json.Decoder(Header | Head | EntryLine | AgreementLine | End)
-_ENCODER = msgspec.json.Encoder()
-
-
-def encode_line(line: Line) -> bytes:
-    """A line with its end."""
-    return _ENCODER.encode(line) + b"\n"
-
-
-def entry_line(stored: StoredEntry, entry: Entry | None, proof: tuple[str, ...] | None) -> EntryLine:
-    """The line of a stored entry."""
-    digest = stored.commitment.hex()
-    if entry is None or stored.salt is None:
-        return EntryLine(index=stored.index, commitment=digest, proof=proof)
-    return EntryLine(index=stored.index, commitment=digest, entry=entry, salt=stored.salt.hex(), proof=proof)
 
 
 @dataclass
@@ -136,7 +66,7 @@ class _Reading:
     def __init__(
         self, lines: Iterable[bytes], keys: KeyReader, anchor: Anchor | None, found: Exported
     ) -> None:
-        self._lines = _parsed(lines)
+        self._lines = (parse_line(number, data) for number, data in enumerate(lines, 1))
         self._keys = keys
         self._anchor = anchor
         self._found = found
@@ -302,18 +232,6 @@ def _stored(line: EntryLine) -> StoredEntry:
         return StoredEntry(line.index, _bytes(line.salt), encode_entry(line.entry), digest)
     except LocalProtocolError as error:  # our encoder's word for an entry that no log holds
         raise AuditInvalid(error.message) from error
-
-
-def _parsed(lines: Iterable[bytes]) -> Iterator[Line]:
-    for number, data in enumerate(lines, 1):
-        if len(data) > limits.EXPORT_LINE_BYTES:
-            raise AuditInvalid(f"line {number} of the file is too long")
-        try:
-            yield _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise AuditInvalid(
-                f"line {number} of the file is malformed: {printable(str(error), 200)}"
-            ) from error
 
 
 def _bytes(text: str) -> bytes:

@@ -78,7 +78,10 @@ def _details(result: InfoResult) -> Iterator[str]:
 
 
 def _secured(link: LinkView | None) -> str:
-    return f" ({link.tls}, {wording.tunnel(link.group, link.cipher)})" if link else " (not connected)"
+    if link is None:
+        return " (not connected)"
+    through = f"; {link.via}" if link.via else ""
+    return f" ({link.tls}, {wording.tunnel(link.group, link.cipher)}{through})"
 
 
 def _session(session: SessionView) -> Iterator[str]:

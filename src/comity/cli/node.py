@@ -67,14 +67,17 @@ def init(
 
 @command("up", example="comity up\ncomity up --listen 0.0.0.0:9100")
 @click.option("--listen", metavar="HOST:PORT", help="Where peers may dial this node directly.")
+@click.option("--proxy", metavar="URL", help="The HTTP proxy before the rendezvous; none for none.")
 @click.option("--foreground", is_flag=True, help="Stay in the foreground and log there, for a supervisor.")
 @_passphrase
 @click.pass_obj
-def up(output: Output, listen: str | None, foreground: bool, passphrase_file: Path | None) -> None:
+def up(
+    output: Output, listen: str | None, proxy: str | None, foreground: bool, passphrase_file: Path | None
+) -> None:
     """Start this node, and return once it is ready."""
     if foreground:
-        daemon.become(listen=listen, passphrase_file=passphrase_file)
-    ready = daemon.start(listen=listen, passphrase_file=passphrase_file)
+        daemon.become(listen=listen, passphrase_file=passphrase_file, proxy=proxy)
+    ready = daemon.start(listen=listen, passphrase_file=passphrase_file, proxy=proxy)
     if ready.warning is not None:
         output.note(f"warning: {ready.warning.message}")
         output.note(f"hint: {ready.warning.hint}")

@@ -22,7 +22,7 @@ class SendFileRequest:
 @dataclass(frozen=True)
 class Progress:
     """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``,
-    ``verifying``).
+    ``verifying``, ``reconnecting``).
     """
 
     transfer: str
@@ -62,12 +62,13 @@ class SendResult:
 @dataclass(frozen=True)
 class ReceivedRequest:
     """``wait``: return only once a file that was sent under this name is there, at most ``timeout``
-    seconds.
+    seconds. ``arrivals``: return once it is not this many any more, or after ``timeout`` seconds.
     """
 
     wait: str | None = None
     timeout: float = 0.0
     peer: str | None = None
+    arrivals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,15 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class ReceivedResult:
+    """``arrivals`` counts every file that ever arrived here, also those that are gone or not asked for."""
+
     files: tuple[ReceivedFile, ...]
+    arrivals: int = 0
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``done``, ``failed``."""
+    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``interrupted``, ``done``, ``failed``."""
 
     transfer: str
     direction: str

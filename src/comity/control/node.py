@@ -50,12 +50,13 @@ class StatusResult:
 
 @dataclass(frozen=True)
 class LinkView:
-    """A TLS connection in use: where it goes and what was negotiated."""
+    """A TLS connection in use: where it goes and what was negotiated; ``via``: what is between, or empty."""
 
     remote: str
     tls: str
     cipher: str
     group: str
+    via: str = ""
 
 
 @dataclass(frozen=True)

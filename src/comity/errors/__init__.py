@@ -22,6 +22,7 @@ from comity.errors.base import (
     from_code,
 )
 from comity.errors.events import BrokerFull, ConsumerReplaced
+from comity.errors.forwarding import ForwardsBusy, NotExposed, TargetUnreachable
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -55,6 +56,7 @@ from comity.errors.peers import (
     UnknownPeer,
     UntrustedPeer,
 )
+from comity.errors.proxies import ProxyAuthentication, ProxyFailed
 from comity.errors.wire import (
     LinkLost,
     LocalProtocolError,
@@ -76,6 +78,7 @@ __all__ = [
     "DiskFull",
     "FileChanged",
     "FileUnusable",
+    "ForwardsBusy",
     "HandshakeRejected",
     "HomeUnsafe",
     "IdentityMismatch",
@@ -90,11 +93,14 @@ __all__ = [
     "NameTaken",
     "NewerDatabase",
     "NotAdmitted",
+    "NotExposed",
     "NotInitialised",
     "NotRunning",
     "NothingPending",
     "PeerRefused",
     "PeerUnreachable",
+    "ProxyAuthentication",
+    "ProxyFailed",
     "RateLimited",
     "RemoteProtocolError",
     "RendezvousIdentityMismatch",
@@ -102,6 +108,7 @@ __all__ = [
     "RendezvousUnreachable",
     "RequestChanged",
     "StorageUnusable",
+    "TargetUnreachable",
     "TimedOut",
     "TooLarge",
     "TransferFailed",

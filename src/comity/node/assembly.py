@@ -32,6 +32,8 @@ from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
 from comity.services.exchange import ExchangeService
 from comity.services.exchange import Surroundings as ExchangeSurroundings
+from comity.services.forwarding import ForwardingService
+from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
 from comity.services.guard import Guard
 from comity.services.notary import Notary
@@ -49,6 +51,7 @@ from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
+from comity.storage.forwarding import ExposureStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
@@ -121,6 +124,7 @@ class Node:
     trust: TrustService
     exchange: ExchangeService
     events: EventsService
+    forwarding: ForwardingService
     directory: DirectoryService
     about: AboutService
 
@@ -150,7 +154,9 @@ def assemble(ground: Ground) -> Node:
 
     def observers() -> tuple[str, ...]:
         link = rendezvous.link
-        return choose_observers(presence.observers, link.remote if link else "", surroundings())
+        return choose_observers(
+            presence.observers, link.remote if link and not link.via else "", surroundings()
+        )
 
     punches = PunchDesk(notary, lambda: sessions, surroundings, observers, clock)
     network = ground.network(rendezvous, gate, punches)
@@ -225,6 +231,18 @@ def assemble(ground: Ground) -> Node:
         )
     )
     settled = Settled(db, audit)
+    forwarding = ForwardingService(
+        ForwardingSurroundings(
+            network=network,
+            trust=trust,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=ExposureStore(db),
+            clock=clock,
+            entropy=entropy,
+        )
+    )
     directory = DirectoryService(
         network=network,
         rendezvous=rendezvous,
@@ -274,6 +292,7 @@ def assemble(ground: Ground) -> Node:
         trust=trust,
         exchange=exchange,
         events=events,
+        forwarding=forwarding,
         directory=directory,
         about=about,
     )

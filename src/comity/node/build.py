@@ -33,6 +33,7 @@ from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousLi
 from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 
 _INSTANCE_BYTES = 16
 
@@ -56,6 +57,7 @@ def build(home: Home, settings: Settings) -> Built:
         clock, entropy = SystemClock(ClockMark(db).floor()), SystemEntropy()
         credentials = Credentials(identity, clock)
         instance = entropy.token(_INSTANCE_BYTES).hex()
+        way = Way(settings.join.host, settings.join.port, settings.outlet)
         audit_key = load_audit_key(home.log_key, identity.public)
 
         def rendezvous(
@@ -73,6 +75,7 @@ def build(home: Home, settings: Settings) -> Built:
                 clock=clock,
                 entropy=entropy,
                 instance=instance,
+                way=way,
             )
 
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
@@ -86,6 +89,7 @@ def build(home: Home, settings: Settings) -> Built:
                 instance,
                 listen,
                 punches=punches if settings.punch else None,
+                way=way,
             )
 
         node = assemble(

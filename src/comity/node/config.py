@@ -19,13 +19,15 @@ from comity.errors import InvalidInput
 from comity.identity.card import JoinUrl
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
+from comity.protocol.proxying import Outlet
 from comity.storage import settings
 from comity.storage.config import Config
+from comity.storage.outlet import find_outlet
 from comity.storage.settings import LogFormat
 
 T = TypeVar("T")
 
-_USER_INFO = re.compile(r"//[^/@]*@")
+_USER_INFO = re.compile(r"//[^/@]*@")  # who logs in to a proxy, and with what, is not put on record
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,13 @@ class Flags:
     log_format: str | None = None
     foreground: bool = False
     ready_fd: int | None = None
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """``listen`` is ``HOST:PORT`` or empty; ``private_networks`` may be dialled though not on-link (rule
-    9).
+    9); ``outlet`` is what ``proxy`` and its like come to.
     """
 
     hostname: str
@@ -55,6 +58,7 @@ class Settings:
     private_networks: tuple[IPNetwork, ...]
     punch: bool
     witnesses: tuple[str, ...]
+    outlet: Outlet
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -68,11 +72,14 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="accept direct connections from peers there")
     parser.add_argument("--passphrase-file", metavar="FILE", help="the passphrase of the identity key")
+    parser.add_argument("--proxy", metavar="URL", help="the HTTP proxy before the rendezvous; none for none")
     parser.add_argument("--log-format", choices=("text", "json"), help="of the log; text by default")
     parser.add_argument("--foreground", action="store_true", help="log to standard error too")
     parser.add_argument("--ready-fd", type=int, metavar="N", help="say on this descriptor that it is ready")
     found = parser.parse_args(arguments)
-    return Flags(found.listen, found.passphrase_file, found.log_format, found.foreground, found.ready_fd)
+    return Flags(
+        found.listen, found.passphrase_file, found.log_format, found.foreground, found.ready_fd, found.proxy
+    )
 
 
 def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings:
@@ -81,9 +88,10 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
     def of(name: str, parse: Callable[[str], T], flag: str | None = None) -> T:
         return settings.parsed(settings.said(name, environ, config, flag), parse)
 
+    join = of("join", JoinUrl.parse)
     return Settings(
         hostname=of("hostname", normalise_hostname),
-        join=of("join", JoinUrl.parse),
+        join=join,
         organization=of("organization", settings.claim),
         contact=of("contact", settings.claim),
         listen=of("listen", settings.listen, flags.listen),
@@ -94,6 +102,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
         witnesses=of("witnesses", settings.partners),
+        outlet=find_outlet(join, environ, config, flags.proxy),
         foreground=flags.foreground,
     )
 
@@ -104,15 +113,19 @@ def on_record(found: Settings) -> dict[str, str]:
     told = {
         field.name: _told(getattr(found, field.name))
         for field in dataclasses.fields(found)
-        if field.name not in ("join", "foreground", "log_format")
+        if field.name not in ("join", "outlet", "foreground", "log_format")
     }
     network = f"{join.authority}/{join.network}#{join.fingerprint}"
-    return told | {"join": network, "invited": _told(join.invitation is not None)}
+    proxy = "" if found.outlet.proxy is None else str(found.outlet.proxy)
+    return told | {
+        "join": network,
+        "invited": _told(join.invitation is not None),
+        "proxy": _USER_INFO.sub("//…@", proxy),
+    }
 
 
 def _told(value: object) -> str:
-    text = settings.text_of(settings.plain(value))
-    return _USER_INFO.sub("//…@", text)  # who logs in to a proxy, and with what, is nobody's business
+    return settings.text_of(settings.plain(value))
 
 
 def read_passphrase(file: Path | None) -> str | None:

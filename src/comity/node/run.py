@@ -13,7 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from comity import __version__, limits
-from comity.errors import ComityError, RendezvousIdentityMismatch, RendezvousUnreachable
+from comity.errors import (
+    ComityError,
+    ProxyAuthentication,
+    RendezvousIdentityMismatch,
+    RendezvousUnreachable,
+)
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
@@ -71,6 +76,7 @@ class _Life:
         node = self._node
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -113,6 +119,9 @@ class _Life:
                         self._failure = presence.problem
                         self._stop.set()
                         return
+                    if isinstance(presence.problem, ProxyAuthentication):  # a person has to act first
+                        warning = presence.problem
+                        break
                     await self._either(presence.changed)
         except TimeoutError:
             warning = _warning(presence.problem)
@@ -136,6 +145,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         trust=node.trust,
         exchange=node.exchange,
         events=node.events,
+        forwarding=node.forwarding,
         audit=node.desk,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),

@@ -16,22 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from comity import limits
 from comity.control import Progress
 from comity.control.codec import from_plain, to_json
-from comity.errors import (
-    ComityError,
-    InvalidInput,
-    LocalProtocolError,
-    NotInitialised,
-    NotRunning,
-    RemoteProtocolError,
-    TimedOut,
-    TransferFailed,
-    from_code,
-)
+from comity.errors import InvalidInput, LocalProtocolError, NotInitialised, NotRunning, TransferFailed
+from comity.sdk.answers import answer_in, gone, too_slow
+from comity.sdk.asks import Ask
 from comity.storage.home import Home
 from comity.storage.lease import find_runtime
 from comity.storage.runtime import Runtime
@@ -61,19 +51,23 @@ class Client:
         self._environ = os.environ if environ is None else environ
         chosen = Home.from_environment(self._environ) if home is None else Home(Path(os.path.realpath(home)))
         self.home = chosen
-        self._patience = patience
+        self.patience = patience
 
     def call(self, operation: str, request: object | None, result: type[T], *, wait: float = 0.0) -> T:
         """Ask for one operation; ``wait``: seconds that the operation itself may wait for somebody."""
-        with _Exchange(self._runtime(), self._patience + wait) as exchange:
+        with _Exchange(self.runtime(), self.patience + wait) as exchange:
             exchange.post(operation, request)
             return from_plain(exchange.answer(), result)
+
+    def ask(self, ask: Ask[T]) -> T:
+        """The same for an operation that ``asks`` describes."""
+        return self.call(ask.operation, ask.request, ask.result, wait=ask.wait)
 
     def follow(
         self, operation: str, request: object, result: type[T], progress: Callable[[Progress], None]
     ) -> T:
         """Ask for a long operation: ``progress`` gets each line of it, the result ends it."""
-        with _Exchange(self._runtime(), limits.CONTROL_SILENCE_SECONDS) as exchange:
+        with _Exchange(self.runtime(), limits.CONTROL_SILENCE_SECONDS) as exchange:
             exchange.post(operation, request)
             while True:
                 line = exchange.line()
@@ -84,27 +78,28 @@ class Client:
     @contextlib.contextmanager
     def listen(self, operation: str, request: object) -> Iterator[Lines]:
         """Ask for an operation that goes on for as long as the block lasts, a line at a time."""
-        with _Exchange(self._runtime(), self._patience) as exchange:
+        with _Exchange(self.runtime(), self.patience) as exchange:
             exchange.post(operation, request)
             yield Lines(exchange)
 
     def hand_over(self, descriptor: int) -> str:
         """Give the daemon an open file; the name by which a request can mean it, for a short while, once."""
         token = secrets.token_hex(16)
-        with _connected(self._runtime().handoff_socket, self._patience) as channel:
+        with _connected(self.runtime().handoff_socket, self.patience) as channel:
             try:
                 socket.send_fds(channel, [token.encode("ascii")], [descriptor])
                 channel.shutdown(socket.SHUT_WR)
                 held = channel.recv(len(_HELD))
             except TimeoutError as error:
-                raise _too_slow(self._patience) from error
+                raise too_slow(self.patience) from error
             except OSError as error:
-                raise _gone() from error
+                raise gone() from error
         if held != _HELD:
             raise TransferFailed("the daemon did not take the open file: it holds too many")
         return token
 
-    def _runtime(self) -> Runtime:
+    def runtime(self) -> Runtime:
+        """Where the daemon's sockets are; checked. NotInitialised, NotRunning, HomeUnsafe."""
         if not self.home.initialised:
             raise NotInitialised(f"no node is set up in {self.home.path}")
         runtime = find_runtime(self.home, self._environ)
@@ -161,17 +156,17 @@ class _Exchange:
         with self._translated():
             data = read(self._response)
         if not data:
-            raise _gone()
-        return _answer(self._response.status, data)
+            raise gone()
+        return answer_in(self._response.status, data)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            raise _too_slow(self._timeout) from error
+            raise too_slow(self._timeout) from error
         except (OSError, http.client.HTTPException) as error:
-            raise _gone() from error
+            raise gone() from error
 
     def __enter__(self) -> _Exchange:
         return self
@@ -194,48 +189,3 @@ def _connected(path: Path, timeout: float) -> socket.socket:
         channel.close()
         raise
     return channel
-
-
-def _answer(status: int, body: bytes) -> dict[str, Any]:
-    """The JSON object in an answer; the error in it, where it holds one."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _nonsense(status) from error
-    if not isinstance(answer, dict):
-        raise _nonsense(status)
-    if "error" in answer:
-        raise reported(answer["error"])
-    if status != http.client.OK:
-        raise _nonsense(status)
-    return answer
-
-
-def reported(failure: object) -> ComityError:
-    """The error that the daemon reports, as its class. A code that no class here bears keeps its name."""
-    if not isinstance(failure, dict) or not isinstance(failure.get("code"), str):
-        return RemoteProtocolError("the daemon reports an error without a code")
-    status = failure.get("exit_status")
-    return from_code(
-        failure["code"],
-        str(failure.get("message", "")),
-        str(failure.get("hint", "")),
-        status if isinstance(status, int) else 1,
-    )
-
-
-def _nonsense(status: int) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        f"the daemon's answer (HTTP status {status}) is not understood",
-        hint="run comity down, then comity up, so that both are the same version",
-    )
-
-
-def _gone() -> NotRunning:
-    return NotRunning("the daemon ended before it answered", hint="run comity logs, then comity up")
-
-
-def _too_slow(seconds: float) -> TimedOut:
-    return TimedOut(
-        f"the daemon did not answer within {seconds:.0f} s", hint="run comity status, or comity logs"
-    )

@@ -69,4 +69,5 @@ def _setting(name: str, environ: Mapping[str, str], config: Config) -> ConfigSet
     setting = SETTINGS[name]
     found = settings.said(name, environ, config)
     shown = settings.plain(settings.parsed(found, setting.parse))
-    return ConfigSetting(name, _shown(name, shown), found.source, setting.variable, setting.flag)
+    variable = found.origin if found.source == "environment" else setting.variable
+    return ConfigSetting(name, _shown(name, shown), found.source, variable, setting.flag)

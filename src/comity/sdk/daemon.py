@@ -25,10 +25,13 @@ from comity.control.codec import from_plain
 from comity.errors import ComityError, NotRunning, TimedOut
 from comity.identity.card import JoinUrl
 from comity.sdk import node
-from comity.sdk.client import Client, reported
+from comity.sdk.answers import reported
+from comity.sdk.client import Client
 from comity.sdk.home import card, locate
+from comity.storage import settings
 from comity.storage.home import Home
 from comity.storage.lease import read_holder
+from comity.storage.settings import Said
 
 #: The daemon's program. -P: a folder that happens to be the current one must not add modules to it.
 NODE = (sys.executable, "-P", "-X", "utf8", "-m", "comity.node")
@@ -52,6 +55,7 @@ def start(
     *,
     listen: str | None = None,
     passphrase_file: Path | None = None,
+    proxy: str | None = None,
     timeout: float = limits.START_SECONDS,
     program: Sequence[str] = NODE,
 ) -> Ready:
@@ -66,7 +70,7 @@ def start(
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as pipe:
         try:
-            command = [*program, *_options(listen, passphrase_file), "--ready-fd", str(writing)]
+            command = [*program, *_options(listen, passphrase_file, proxy), "--ready-fd", str(writing)]
             with open(_errors(place), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as errors:
                 process = subprocess.Popen(
                     command,
@@ -91,12 +95,16 @@ def start(
 
 
 def become(
-    home: Path | None = None, *, listen: str | None = None, passphrase_file: Path | None = None
+    home: Path | None = None,
+    *,
+    listen: str | None = None,
+    passphrase_file: Path | None = None,
+    proxy: str | None = None,
 ) -> NoReturn:
     """Replace this process by the daemon, for whoever supervises processes. NotInitialised, HomeUnsafe."""
     place = locate(home)
     place.check()
-    command = [*NODE, *_options(listen, passphrase_file), "--foreground"]
+    command = [*NODE, *_options(listen, passphrase_file, proxy), "--foreground"]
     os.execve(sys.executable, command, _environment(place))  # noqa: S606  no shell is wanted
 
 
@@ -141,8 +149,11 @@ def _until(done: Callable[[], bool], deadline: float) -> bool:
     return True
 
 
-def _options(listen: str | None, passphrase_file: Path | None) -> list[str]:
+def _options(listen: str | None, passphrase_file: Path | None, proxy: str | None) -> list[str]:
     options = [] if listen is None else ["--listen", listen]
+    if proxy is not None:
+        settings.parsed(Said(proxy, "flag", "--proxy"), settings.proxy)  # a password must not get further
+        options += ["--proxy", proxy]
     if passphrase_file is not None:
         options += ["--passphrase-file", os.path.abspath(passphrase_file)]
     return options

@@ -11,31 +11,21 @@ comes again then. What was on its way when a program died does.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from comity import limits
-from comity.control import (
-    AcknowledgeRequest,
-    AcknowledgeResult,
-    Event,
-    Notice,
-    PublishRequest,
-    PublishResult,
-    SubscribeRequest,
-    SubscriptionView,
-)
+from comity.control import Event, Notice, PublishRequest, PublishResult, SubscribeRequest, SubscriptionView
 from comity.control.codec import from_plain
-from comity.errors import TimedOut
+from comity.errors import ComityError, TimedOut
+from comity.sdk import asks
 from comity.sdk.client import Client, Lines
-
-_SAVE_EVERY = 0.2  # seconds between two acknowledgements in the middle of a batch
+from comity.sdk.reading import Reading, no_event
 
 
 def publish(client: Client, request: PublishRequest) -> PublishResult:
     """Publish events, and return once they are on disk. InvalidInput, TooLarge, UntrustedPeer, BrokerFull."""
-    return client.call("publish", request, PublishResult, wait=limits.EVENTS_PUBLISH_TIMEOUT)
+    return client.ask(asks.publish(request))
 
 
 @contextmanager
@@ -52,7 +42,11 @@ def subscribe(
     """
     with client.listen("subscribe", request) as lines:
         subscription = Subscription(client, lines, timeout, notice)
-        yield subscription
+        try:
+            yield subscription
+        except Exception:
+            subscription.leave()
+            raise
         subscription.finish()
 
 
@@ -64,54 +58,44 @@ class Subscription:
     ) -> None:
         self._client = client
         self._lines = lines
-        self._ends = None if timeout is None else time.monotonic() + timeout
         self._notice = notice
-        self._batch: deque[Event] = deque()
-        self._done: dict[str, str] = {}  # the newest cursor of each broker that is not acknowledged
-        self._given: Event | None = None
-        self._saved = time.monotonic()
-        self._view = from_plain(lines.next(self._left()).get("subscription"), SubscriptionView)
+        self._reading = Reading(time.monotonic(), timeout)
+        self._view = from_plain(self._line().get("subscription"), SubscriptionView)
 
     def __iter__(self) -> Subscription:
         return self
 
     def __next__(self) -> Event:
         """The next event; TimedOut, ConsumerReplaced, UntrustedPeer, NotRunning."""
-        self._note()
-        if self._done and (not self._batch or time.monotonic() - self._saved >= _SAVE_EVERY):
+        self._reading.handled()
+        if self._reading.due(time.monotonic()):
             self._save(0.0)
-        while not self._batch:
-            self._read()
-        self._given = self._batch.popleft()
-        return self._given
+        while self._reading.empty:
+            line = self._line()
+            if "notice" in line and self._notice is not None:
+                self._notice(from_plain(line["notice"], Notice))
+            self._reading.take(line)
+        return self._reading.give()
 
     def finish(self) -> None:
         """What was given out is done with, and its brokers have that on disk."""
-        self._note()
-        if self._done:
-            self._save(limits.EVENTS_ACKNOWLEDGE_TIMEOUT)
+        self._reading.handled()
+        self._save(limits.EVENTS_ACKNOWLEDGE_TIMEOUT)
 
-    def _note(self) -> None:
-        if self._given is not None:
-            self._done[self._given.cursor.partition("@")[2]] = self._given.cursor
-            self._given = None
+    def leave(self) -> None:
+        """What was given out last failed: say, if the daemon still listens, how far things went before."""
+        with suppress(ComityError):
+            self._save(0.0)
 
     def _save(self, wait: float) -> None:
-        request = AcknowledgeRequest(self._view.id, tuple(self._done.values()), wait)
-        self._client.call("acknowledge", request, AcknowledgeResult, wait=wait)
-        self._done.clear()
-        self._saved = time.monotonic()
+        request = self._reading.acknowledgement(self._view.id, wait)
+        if request is not None:
+            self._client.ask(asks.acknowledge(request))
+            self._reading.saved(time.monotonic())
 
-    def _read(self) -> None:
-        line = self._lines.next(self._left())
-        if "notice" in line and self._notice is not None:
-            self._notice(from_plain(line["notice"], Notice))
-        self._batch.extend(from_plain(event, Event) for event in line.get("events", ()))
-
-    def _left(self) -> float | None:
-        if self._ends is None:
-            return None
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise TimedOut("no event arrived in time")
-        return left
+    def _line(self) -> dict[str, object]:
+        left = self._reading.left(time.monotonic())
+        try:
+            return self._lines.next(left)
+        except TimedOut as error:
+            raise no_event() from error

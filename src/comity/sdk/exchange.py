@@ -23,6 +23,7 @@ from comity.control import (
 from comity.errors import FileUnusable
 from comity.identity.text import printable
 from comity.protocol.exchange.names import check_name
+from comity.sdk import asks
 from comity.sdk.client import Client
 
 _REASONS = {
@@ -56,12 +57,12 @@ def send_file(
 
 def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
     """What has arrived; with ``wait``, once a file of that name is there (TimedOut)."""
-    return client.call("received", request, ReceivedResult, wait=request.timeout)
+    return client.ask(asks.received(request))
 
 
 def transfers(client: Client) -> TransfersResult:
     """What is on its way, and what was."""
-    return client.call("transfers", None, TransfersResult)
+    return client.ask(asks.transfers())
 
 
 def open_to_send(path: str | os.PathLike[str]) -> int:

@@ -17,29 +17,30 @@ from comity.control import (
     SetVisibilityRequest,
     VisibilityResult,
 )
+from comity.sdk import asks
 from comity.sdk.client import Client
 
 
 def find(client: Client, request: FindRequest) -> FindResult:
     """What the rendezvous and this node know of one name."""
-    return client.call("find", request, FindResult)
+    return client.ask(asks.find(request))
 
 
 def peers(client: Client, request: PeersRequest) -> PeersResult:
     """Peers with an agreement, and the network's public nodes."""
-    return client.call("peers", request, PeersResult)
+    return client.ask(asks.peers(request))
 
 
 def ping(client: Client, request: PingRequest) -> PingResult:
     """Round trips to a trusted peer's echo service."""
-    return client.call("ping", request, PingResult, wait=request.timeout)
+    return client.ask(asks.ping(request))
 
 
 def set_tags(client: Client, request: SetTagsRequest) -> VisibilityResult:
     """Replace the tags by which others find this node while it is public."""
-    return client.call("set-tags", request, VisibilityResult)
+    return client.ask(asks.set_tags(request))
 
 
 def set_visibility(client: Client, request: SetVisibilityRequest) -> VisibilityResult:
     """List this node for others of its network, or stop that."""
-    return client.call("set-visibility", request, VisibilityResult)
+    return client.ask(asks.set_visibility(request))

@@ -28,7 +28,7 @@ from comity.control.backup import (
 )
 from comity.control.codec import from_plain, to_plain
 from comity.errors import RemoteProtocolError, TimedOut
-from comity.sdk.client import reported
+from comity.sdk.answers import reported
 
 T = TypeVar("T")
 

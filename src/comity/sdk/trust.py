@@ -22,44 +22,45 @@ from comity.control import (
     RevokeResult,
     TrustResult,
 )
+from comity.sdk import asks
 from comity.sdk.client import Client
 
 
 def handshake(client: Client, request: HandshakeRequest) -> HandshakeResult:
     """Ask a peer for an agreement; with ``wait_seconds``, until it answers (TimedOut, HandshakeRejected)."""
-    return client.call("handshake", request, HandshakeResult, wait=request.wait_seconds)
+    return client.ask(asks.handshake(request))
 
 
 def pending(client: Client) -> PendingResult:
     """The requests that wait here. ``approve`` means them as they were shown by this."""
-    return client.call("pending", None, PendingResult)
+    return client.ask(asks.pending())
 
 
 def approve(client: Client, request: ApproveRequest) -> ApproveResult:
     """Answer yes. NothingPending, RequestChanged, IdentityMismatch."""
-    return client.call("approve", request, ApproveResult, wait=request.wait_seconds)
+    return client.ask(asks.approve(request))
 
 
 def reject(client: Client, request: RejectRequest) -> RejectResult:
     """Answer no, with the reason that the asker is shown. NothingPending."""
-    return client.call("reject", request, RejectResult)
+    return client.ask(asks.reject(request))
 
 
 def confirm(client: Client, request: ConfirmRequest) -> ConfirmResult:
     """Record a fingerprint that was compared out of band. IdentityMismatch where the key is another."""
-    return client.call("confirm", request, ConfirmResult)
+    return client.ask(asks.confirm(request))
 
 
 def agreements(client: Client) -> TrustResult:
     """Every agreement, in force and ended, and our open requests."""
-    return client.call("trust", None, TrustResult)
+    return client.ask(asks.agreements())
 
 
 def revoke(client: Client, request: RevokeRequest) -> RevokeResult:
     """End an agreement, at once here; ``wait_seconds`` bounds how long the peer is tried to be told."""
-    return client.call("revoke", request, RevokeResult, wait=request.wait_seconds)
+    return client.ask(asks.revoke(request))
 
 
 def export(client: Client, request: ExportRequest) -> AgreementFile:
     """The signed statements of an agreement, for ``offline``. AgreementInvalid where there is none."""
-    return client.call("agreement-export", request, AgreementFile)
+    return client.ask(asks.export(request))

@@ -97,7 +97,7 @@ class AboutService:
             network=facts.join.network,
             observed=self._presence.observed,
             candidates=self._network.candidates(),
-            rendezvous_link=control.LinkView(link.remote, link.tls, link.cipher, link.group)
+            rendezvous_link=control.LinkView(link.remote, link.tls, link.cipher, link.group, link.via)
             if link
             else None,
             sessions=self._sessions.views(),

@@ -20,6 +20,7 @@ from comity.protocol.hello import (
     ECHO_PORT,
     EVENTS_PORT,
     EXCHANGE_PORT,
+    FORWARD_PORT,
     SESSION_PORT,
     UNIFORM_REFUSAL,
     WITNESS_PORT,
@@ -36,6 +37,7 @@ SERVICES = {
     WITNESS_PORT: "witness",
     EXCHANGE_PORT: "exchange",
     EVENTS_PORT: "events",
+    FORWARD_PORT: "forward",
 }
 
 

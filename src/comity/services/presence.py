@@ -70,8 +70,11 @@ class Presence:
     def own_address(self) -> str:
         """The address; RendezvousUnreachable where this node has not been registered since its start."""
         if self._address is None:
-            why = f": {self.problem}" if self.problem else ""
-            raise RendezvousUnreachable(f"this node's address is not known until it is registered{why}")
+            message = "this node's address is not known until it is registered"
+            problem = self.problem
+            if isinstance(problem, RendezvousUnreachable):  # and its code and hint say more than ours
+                raise type(problem)(f"{message}: {problem}", hint=problem.hint)
+            raise RendezvousUnreachable(f"{message}: {problem}" if problem else message)
         return self._address
 
     async def run(self) -> None:

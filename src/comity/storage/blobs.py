@@ -49,6 +49,9 @@ class Part(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; what was never written reads as zeros."""
 
+    def hole(self, offset: int, length: int) -> bool:
+        """Whether it is known, without reading, that nothing was ever written there."""
+
     def sync(self) -> None:
         """Return when everything written is on disk."""
 
@@ -64,6 +67,9 @@ class BlobStore(Protocol):
 
     def create(self, part: str, size: int) -> Part:
         """A new part of ``size`` zero bytes that take no space yet. LocalProtocolError where one exists."""
+
+    def reopen(self, part: str, size: int) -> Part | None:
+        """A part that was left behind, with what was written to it; None where there is none of that size."""
 
     def parts(self) -> tuple[str, ...]:
         """Every part there is."""
@@ -141,6 +147,19 @@ class FileBlobStore:
                 os.close(descriptor)
                 self.discard(part)
                 raise
+        return _FilePart(descriptor, self._received)
+
+    def reopen(self, part: str, size: int) -> Part | None:
+        with FilesReported(self._received):
+            try:
+                descriptor = os.open(
+                    _part_name(part), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._incoming_fd
+                )
+            except FileNotFoundError:
+                return None
+            if os.fstat(descriptor).st_size != size:
+                os.close(descriptor)
+                return None
         return _FilePart(descriptor, self._received)
 
     def parts(self) -> tuple[str, ...]:
@@ -246,6 +265,14 @@ class _FilePart:
                     raise StorageUnusable(f"a part in {self._where.parent} is shorter than it was")
                 offset += count
                 buffer = buffer[count:]
+
+    def hole(self, offset: int, length: int) -> bool:
+        if not hasattr(os, "SEEK_DATA"):
+            return False
+        try:
+            return os.lseek(self._descriptor, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # no data from there to the end
 
     def sync(self) -> None:
         with FilesReported(self._where):

@@ -30,6 +30,11 @@ class MemoryBlobStore:
         self._parts[part] = bytearray(size)
         return _MemoryPart(self, self._parts[part])
 
+    def reopen(self, part: str, size: int) -> Part | None:
+        check_name(part)
+        content = self._parts.get(part)
+        return None if content is None or len(content) != size else _MemoryPart(self, content)
+
     def parts(self) -> tuple[str, ...]:
         return tuple(sorted(self._parts))
 
@@ -89,6 +94,9 @@ class _MemoryPart:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         buffer[:] = self._content[offset : offset + len(buffer)]
+
+    def hole(self, offset: int, length: int) -> bool:
+        return False
 
     def sync(self) -> None:
         """Memory is as durable as it gets."""

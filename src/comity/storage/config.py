@@ -26,6 +26,8 @@ class Config:
     ``passphrase_file`` names the file with the identity key's passphrase.
     ``punch``: try simultaneous opens with peers. ``witnesses``: partners, by name or fingerprint, that
     countersign the audit log; all of them where it is empty.
+    ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
+    ``ca_bundle``: how connections to the rendezvous leave this machine.
     """
 
     hostname: str
@@ -40,6 +42,10 @@ class Config:
     log_format: str = "text"
     punch: bool = True
     witnesses: tuple[str, ...] = ()
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    proxy_credentials_file: str = ""
+    ca_bundle: str = ""
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

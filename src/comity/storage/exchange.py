@@ -3,6 +3,7 @@
     running ──► done                      what went out
     running ──► committing ──► done       what came in; ``committing`` names the file that is about to appear
     running, committing ──► failed
+    running, committing ──► interrupted ──► running, failed     until it is taken up again, or never is
 
 Both sides' ids are the sender's, so a row is found by direction, peer and id. Writes join the caller's
 transaction, which is how an audit entry and its row become one. The bytes are in ``storage.blobs``; which
@@ -25,13 +26,16 @@ CREATE TABLE transfer (
     direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
     peer TEXT NOT NULL,
     transfer TEXT NOT NULL,
+    nonce TEXT NOT NULL,
     hostname TEXT NOT NULL,
     address TEXT NOT NULL,
     name TEXT NOT NULL,
     bytes INTEGER NOT NULL,
     agreement TEXT NOT NULL,
     started REAL NOT NULL,
-    state TEXT NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'committing', 'done', 'failed')),
+    state TEXT NOT NULL DEFAULT 'running' CHECK (
+        state IN ('running', 'committing', 'interrupted', 'done', 'failed')
+    ),
     ended REAL,
     bytes_done INTEGER NOT NULL DEFAULT 0,
     path TEXT,
@@ -62,6 +66,7 @@ class NewTransfer:
     bytes: int
     agreement: str
     started: float
+    nonce: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +90,14 @@ class StoredTransfer:
     direction: Direction
     peer: str
     transfer: str
+    nonce: str
     hostname: str
     address: str
     name: str
     bytes: int
     agreement: str
     started: float
-    state: Literal["running", "committing", "done", "failed"]
+    state: Literal["running", "committing", "interrupted", "done", "failed"]
     ended: float | None
     bytes_done: int
     path: str | None
@@ -110,10 +116,23 @@ class ExchangeStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def known(self, direction: Direction, peer: PublicKey, transfer: str) -> bool:
-        """Whether this id was used already."""
+    def find(self, direction: Direction, peer: PublicKey, transfer: str) -> StoredTransfer | None:
+        """The row of this id, if it was used already."""
         found = self._select("direction = ? AND peer = ? AND transfer = ?", direction, peer.hex, transfer)
-        return bool(found)
+        return found[0] if found else None
+
+    def waiting(self, peer: PublicKey, agreement: str, name: str, size: int) -> StoredTransfer | None:
+        """The newest interrupted transfer to ``peer`` that sending this again would continue."""
+        found = self._select(
+            "direction = 'out' AND state = 'interrupted' AND peer = ? AND agreement = ? AND name = ?"
+            " AND bytes = ? ORDER BY id DESC LIMIT 1",
+            *(peer.hex, agreement, name, size),
+        )
+        return found[0] if found else None
+
+    def interrupted_ones(self) -> list[StoredTransfer]:
+        """All that can be taken up again, the newest first."""
+        return self._select("state = 'interrupted' ORDER BY ended DESC, id DESC")
 
     def get(self, row: int) -> StoredTransfer:
         """The row that ``begin`` made."""
@@ -123,10 +142,10 @@ class ExchangeStore:
         """The row of a transfer that runs from now on; its id must not be known."""
         cursor = self._db.execute(
             "INSERT INTO transfer (direction, peer, transfer, hostname, address, name, bytes, agreement,"
-            " started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " started, nonce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(new.direction, new.peer.hex, new.transfer, new.hostname, new.address),
-                *(new.name, new.bytes, new.agreement, new.started),
+                *(new.name, new.bytes, new.agreement, new.started, new.nonce),
             ),
         )
         row = cursor.lastrowid
@@ -163,6 +182,19 @@ class ExchangeStore:
             ),
         )
 
+    def taken_up(self, row: int) -> None:
+        """It runs again."""
+        self._db.execute(
+            "UPDATE transfer SET state = 'running', ended = NULL, problem = '' WHERE id = ?", (row,)
+        )
+
+    def interrupted(
+        self, row: int, ended: float, problem: str, *, done: int = 0, path: str | None = None
+    ) -> None:
+        """It stopped, and can be taken up again; as with ``failed``, no receipt was given away."""
+        self.failed(row, ended, problem, done=done, path=path)
+        self._db.execute("UPDATE transfer SET state = 'interrupted' WHERE id = ?", (row,))
+
     def failed(self, row: int, ended: float, problem: str, *, done: int = 0, path: str | None = None) -> None:
         """It will not complete; a receipt that was signed for it was never given away, and is forgotten."""
         self._db.execute(
@@ -186,6 +218,11 @@ class ExchangeStore:
             " ORDER BY ended DESC, id DESC LIMIT ?",
             *(name, name, limit),
         )
+
+    def arrivals(self) -> int:
+        """How many files ever arrived."""
+        count = "SELECT COUNT(*) FROM transfer WHERE direction = 'in' AND state = 'done'"
+        return int(self._db.execute(count).fetchone()[0])
 
     def _select(self, where: str, *values: object) -> list[StoredTransfer]:
         query = f"SELECT * FROM transfer WHERE {where}"  # noqa: S608  constants of this class

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, sealing, settled, trust, witness
+from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, settled, trust, witness
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -20,7 +20,8 @@ MIGRATIONS = (
     + exchange.TABLES
     + events.TABLES
     + witness.TABLES
-    + settled.TABLES,
+    + settled.TABLES
+    + forwarding.TABLES,
 )
 
 

@@ -25,13 +25,17 @@ from comity.identity.card import JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
+from comity.protocol.proxying import ProxyUrl, parse_bypass
 from comity.protocol.statements import Tags
 from comity.storage.config import Config
 
 PREFIX = "COMITY_"
-#: Where systemd puts what ``LoadCredential=`` names (systemd.exec(5)), and the credential that is ours.
+#: Where systemd puts what ``LoadCredential=`` names (systemd.exec(5)), and the credentials that are ours.
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 PASSPHRASE_CREDENTIAL = "comity-passphrase"  # noqa: S105  a file's name, not a passphrase
+PROXY_CREDENTIAL = "comity-proxy"
+_CREDENTIAL_OF = {"passphrase_file": PASSPHRASE_CREDENTIAL, "proxy_credentials_file": PROXY_CREDENTIAL}
+_NO_PROXY = "none"
 
 Source = Literal["flag", "environment", "file", "credential", "default"]
 LogFormat = Literal["text", "json"]
@@ -93,6 +97,16 @@ def file(text: str) -> Path | None:
         raise InvalidInput("your home folder is unknown", hint="write the whole path") from error
 
 
+def proxy(text: str) -> ProxyUrl | None:
+    """An HTTP proxy's URL; None for nothing, and for ``none``, which goes before what later sources say."""
+    return None if text in ("", _NO_PROXY) else ProxyUrl.parse(text)
+
+
+def no_proxy(text: str) -> tuple[str, ...]:
+    """Hosts, domains and networks that are reached without the proxy, with commas or blanks between them."""
+    return parse_bypass(_words(text))
+
+
 def log_format(text: str) -> LogFormat:
     """``text`` or ``json``."""
     if text == "text":
@@ -104,11 +118,15 @@ def log_format(text: str) -> LogFormat:
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the table. ``flag``: the option of ``comity up`` that goes before it, or empty."""
+    """One line of the table. ``flag``: the option of ``comity up`` that goes before it, or empty.
+
+    ``shared``: variables that other programs read too; they count after our own, and empty ones not at all.
+    """
 
     name: str
     parse: Callable[[str], Any]
     flag: str = ""
+    shared: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -131,6 +149,10 @@ SETTINGS: dict[str, Setting] = {
         Setting("log_format", log_format),
         Setting("punch", yes_or_no),
         Setting("witnesses", partners),
+        Setting("proxy", proxy, "--proxy", ("https_proxy", "HTTPS_PROXY")),
+        Setting("no_proxy", no_proxy, shared=("no_proxy", "NO_PROXY")),
+        Setting("proxy_credentials_file", file),
+        Setting("ca_bundle", file),
     )
 }
 
@@ -154,20 +176,29 @@ def said(name: str, environ: Mapping[str, str], config: Config, flag: str | None
         return Said(flag, "flag", "--" + name.replace("_", "-"))
     if setting.variable in environ:
         return Said(environ[setting.variable], "environment", setting.variable)
+    for variable in setting.shared:
+        if environ.get(variable):
+            return Said(environ[variable], "environment", variable)
     filed = text_of(getattr(config, name))
     if filed != _default(name):
         return Said(filed, "file", f"{name} in config.toml")
-    if name == "passphrase_file" and (credential := _passphrase_credential(environ)):
-        return Said(credential, "credential", f"the credential {PASSPHRASE_CREDENTIAL}")
+    if credential := _credential(name, environ):
+        return Said(credential, "credential", f"the credential {_CREDENTIAL_OF[name]}")
     return Said(filed, "default", f"{name} in config.toml")
 
 
 def parsed(found: Said, parse: Callable[[str], T]) -> T:
     """Its value; InvalidInput, or a class of it, naming the origin."""
     try:
-        return parse(found.text)
+        value = parse(found.text)
+        if isinstance(value, ProxyUrl) and value.login is not None and found.source != "environment":
+            raise InvalidInput(
+                "a password does not belong here",
+                hint="write user:password into a file of mode 0600, and set proxy_credentials_file to it",
+            )
     except InvalidInput as error:
         raise type(error)(f"{found.origin}: {error.message}", hint=error.hint) from error
+    return value
 
 
 def change(config: Config, name: str, text: str) -> Config:
@@ -176,8 +207,8 @@ def change(config: Config, name: str, text: str) -> Config:
     if setting is None:
         raise InvalidInput(f"there is no setting {name!r}", hint=f"the settings are {', '.join(SETTINGS)}")
     value = parsed(Said(text, "file", name), setting.parse)
-    if name == "passphrase_file" and value is not None and not value.is_absolute():
-        raise InvalidInput("passphrase_file: not a whole path", hint="begin it with / or ~/")
+    if isinstance(value, Path) and not value.is_absolute():
+        raise InvalidInput(f"{name}: not a whole path", hint="begin it with / or ~/")
     changed: dict[str, Any] = {name: plain(value)}
     return dataclasses.replace(config, **changed)
 
@@ -203,10 +234,12 @@ def _default(name: str) -> str | None:
     return None if default is dataclasses.MISSING else text_of(default)
 
 
-def _passphrase_credential(environ: Mapping[str, str]) -> str:
+def _credential(name: str, environ: Mapping[str, str]) -> str:
     folder = environ.get(CREDENTIALS, "")
-    path = os.path.join(folder, PASSPHRASE_CREDENTIAL)
-    return path if folder and os.path.exists(path) else ""
+    if not folder or name not in _CREDENTIAL_OF:
+        return ""
+    path = os.path.join(folder, _CREDENTIAL_OF[name])
+    return path if os.path.exists(path) else ""
 
 
 def _partner(word: str) -> str:

@@ -33,13 +33,15 @@ DEFAULT_BOUNDS = Bounds()
 class SecureChannel:
     """One reader task and any number of writer tasks in the loop, or one thread; never both.
 
-    ``remote`` is ``ip:port`` at the other end of the TCP connection; ``tls``, ``cipher`` and ``group``
+    ``remote`` is ``ip:port`` at the other end of the TCP connection; ``via`` what else stands between, as
+    ``way`` says; ``tls``, ``cipher`` and ``group``
     are what was negotiated, as OpenSSL names them.
     """
 
     def __init__(self, tls: TlsSocket, peer: PublicKey, bounds: Bounds) -> None:
         self.peer = peer
         self.remote = remote_of(tls.sock)
+        self.via = ""
         self.tls = tls.connection.get_protocol_version_name()
         self.cipher = tls.connection.get_cipher_name() or ""
         self.group = tls.connection.get_group_name() or ""
@@ -172,6 +174,11 @@ class SecureChannel:
         with self._socket.entered():
             kind, size = parse_header(self._land(landing, HEADER.size), limit)
             return kind, self._land(landing, size)
+
+    def readable(self) -> bool:
+        """From a thread: whether the peer sent something that was not read yet. LinkLost."""
+        with self._socket.entered():
+            return self._socket.connection.pending() > 0 or self._socket.arrived()
 
     # ── anywhere ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -23,13 +23,16 @@ PathName = Literal["direct", "punched", "relay"]
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """How a link runs: ``remote`` is the address at the other end of its TCP connection."""
+    """How a link runs: ``remote`` is the address at the other end of its TCP connection, ``via`` what else is
+    between (a proxy, say), empty for nothing.
+    """
 
     path: PathName
     remote: str
     tls: str
     cipher: str
     group: str
+    via: str = ""
 
 
 class Lane(Protocol):
@@ -39,14 +42,27 @@ class Lane(Protocol):
     and RemoteProtocolError for a malformed frame.
     """
 
-    info: LinkInfo
-    peer: PublicKey
+    @property
+    def info(self) -> LinkInfo:
+        """How the link runs that the next frame leaves on."""
+
+    @property
+    def peer(self) -> PublicKey:
+        """Whose key is at the other end."""
 
     def send(self, *parts: Buffer) -> None:
         """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``."""
 
     def receive(self) -> memoryview | None:
-        """The next DATA frame's body, valid until the next call; None at the peer's authenticated END."""
+        """The next DATA frame's body, valid until the call after the next one, so that one frame can be
+        worked on while the next arrives; None at the peer's authenticated END.
+        """
+
+    def ready(self) -> bool:
+        """Whether something of the peer's has arrived, so that ``receive`` need not wait for it to begin."""
+
+    def end(self) -> None:
+        """Send END, after which only ``receive`` and ``finish`` follow."""
 
     def finish(self) -> None:
         """Send END and read up to the peer's END; the link can then carry another stream."""

@@ -21,7 +21,7 @@ _BENEATH = _lib is not None and _ffi is not None and hasattr(SSL.Connection, "_r
 
 
 class Landing:
-    """Memory for a frame's body; it grows once, to the largest frame, when the first large one comes."""
+    """Memory for a frame's body; it grows with the largest frame that came."""
 
     def __init__(self, *, beneath: bool = _BENEATH) -> None:
         self._beneath = beneath
@@ -30,7 +30,7 @@ class Landing:
     def reserve(self, size: int) -> None:
         """Room for ``size`` bytes, at most ``limits.LANE_FRAME_BYTES``. What was landed before is void."""
         if size > len(self._memory):
-            self._allocate(max(size, limits.LANE_FRAME_BYTES))
+            self._allocate(min(max(size, 2 * len(self._memory)), limits.LANE_FRAME_BYTES))
 
     def view(self, size: int) -> memoryview:
         """The first ``size`` bytes."""

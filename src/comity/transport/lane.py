@@ -34,7 +34,8 @@ class LinkLane:
         self._tally = tally
         self._bounds = bounds
         self._settle = settle
-        self._landing = Landing()
+        self._landings = (Landing(), Landing())  # in turn: one is being filled while the other is read
+        self._turn = 0
         self._lock = threading.Lock()  # around ``over``: an abort must not hit the link's next stream
 
     def send(self, *parts: Buffer) -> None:
@@ -54,6 +55,18 @@ class LinkLane:
         self._require()
         try:
             return self._next()
+        except ComityError:
+            self.abort()
+            raise
+
+    def ready(self) -> bool:
+        self._require()
+        return self._tally.end_received or self._channel.readable()
+
+    def end(self) -> None:
+        self._require()
+        try:
+            self._channel.write_frame_blocking(Kind.END, self._tally.end())
         except ComityError:
             self.abort()
             raise
@@ -80,7 +93,9 @@ class LinkLane:
     def _next(self) -> memoryview | None:
         if self._tally.end_received:
             return None
-        kind, body = self._channel.read_frame_blocking(self._landing, limits.LANE_FRAME_BYTES)
+        self._turn = 1 - self._turn
+        landing = self._landings[self._turn]
+        kind, body = self._channel.read_frame_blocking(landing, limits.LANE_FRAME_BYTES)
         return body if self._tally.take(kind, body) else None
 
     def _leave(self, *, finished: bool) -> None:

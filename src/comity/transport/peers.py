@@ -30,6 +30,7 @@ from comity.transport.punch import PunchPaths
 from comity.transport.relay import RelayPath, redeem
 from comity.transport.stream import LinkStream
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 
 P = ParamSpec("P")
 
@@ -40,7 +41,8 @@ class PeerNetwork:
     """Between ``start`` and ``close``, on one event loop. ``instance`` is 32 hex digits, drawn per process.
 
     ``listen`` is ``HOST:PORT`` or None for a node that only dials; without ``rendezvous`` there is no relay,
-    and without ``punches`` no simultaneous open.
+    and without ``punches`` no simultaneous open. ``way`` leads to the rendezvous:
+    straight, where none is given.
     """
 
     def __init__(
@@ -54,8 +56,8 @@ class PeerNetwork:
         listen: str | None,
         bounds: Bounds = DEFAULT_BOUNDS,
         punches: PunchPost | None = None,
+        way: Way | None = None,
     ) -> None:
-        self._rendezvous = rendezvous
         self._gate = gate
         self._listen = listen
         self._bounds = bounds
@@ -67,8 +69,10 @@ class PeerNetwork:
         if punches is not None:
             self._punches = PunchPaths(punches, self._met, clock, entropy, bounds)
             finders.append(self._punches)
+        self._way = way
         if rendezvous is not None:
-            finders.append(RelayPath(rendezvous, entropy, bounds))
+            self._way = way or Way.to(rendezvous.authority)
+            finders.append(RelayPath(rendezvous, self._way, entropy, bounds))
         self._dialler = Dialler(credentials, instance, self._links, finders, bounds)
         self._acceptor = Acceptor(credentials, gate, instance, self._handlers, self._links, bounds)
         self._listener: Listener | None = None
@@ -121,7 +125,8 @@ class PeerNetwork:
         )
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
-        self._direct.learn(peer, candidates, expires)
+        if self._direct.learn(peer, candidates, expires):
+            self._dialler.news(peer)
 
     def candidates(self) -> tuple[str, ...]:
         return self._listener.candidates() if self._listener is not None else ()
@@ -135,9 +140,9 @@ class PeerNetwork:
 
     async def relay_offered(self, offer: RelayOffer) -> None:
         """Follow a peer to the relay, if it is approved; returns at once."""
-        if self._rendezvous is None or self._group is None:
+        if self._way is None or self._group is None:
             return  # not up, or not any more
-        authority = self._rendezvous.authority
+        authority = self._way.authority
         try:
             peer = PublicKey.from_hex(offer.peer)
         except RemoteProtocolError as error:
@@ -150,7 +155,7 @@ class PeerNetwork:
         else:
             ticket = bytes.fromhex(offer.ticket)
             self._following[ticket] = peer
-            following = self._group.create_task(_contained(self._follow, authority, peer, ticket))
+            following = self._group.create_task(_contained(self._follow, self._way, peer, ticket))
             following.add_done_callback(lambda _: self._following.pop(ticket, None))
 
     def _may_follow(self, peer: PublicKey) -> bool:
@@ -158,9 +163,9 @@ class PeerNetwork:
         most, same = self._bounds.inbound_unapproved, list(self._following.values()).count(peer)
         return len(self._following) < most and same < max(1, most // 4)
 
-    async def _follow(self, authority: str, peer: PublicKey, ticket: bytes) -> None:
+    async def _follow(self, way: Way, peer: PublicKey, ticket: bytes) -> None:
         try:
-            sock = await redeem(authority, ticket, self._bounds)
+            sock = await redeem(way, ticket, self._bounds)
         except ComityError as error:
             logger.info("could not follow %s to the relay: %s", peer.fingerprint.short, error)
             return

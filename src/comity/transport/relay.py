@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from comity import limits
 from comity.entropy import Entropy
 from comity.errors import PeerUnreachable
-from comity.identity.authority import parse_authority
 from comity.identity.keys import PublicKey
 from comity.protocol.registry import RELAY_PREFACE, RELAY_READY
 from comity.transport.bounds import Bounds
 from comity.transport.interface import Rendezvous
 from comity.transport.paths import Attempt, Connected
-from comity.transport.tcp import connect_tcp
+from comity.transport.way import Way
 
 _CALL_BYTES = 16
 
@@ -28,28 +27,30 @@ _CALL_BYTES = 16
 class RelayPath:
     """The dialler's side: ask for a ticket, redeem it."""
 
-    def __init__(self, rendezvous: Rendezvous, entropy: Entropy, bounds: Bounds) -> None:
+    def __init__(self, rendezvous: Rendezvous, way: Way, entropy: Entropy, bounds: Bounds) -> None:
         self._rendezvous = rendezvous
+        self._way = way
         self._entropy = entropy
         self._bounds = bounds
 
     def attempts(self, peer: PublicKey) -> Sequence[Attempt]:
         async def open_lane() -> Connected:
             ticket = await self._rendezvous.ask_relay(peer, self._entropy.token(_CALL_BYTES))
-            return Connected(await redeem(self._rendezvous.authority, ticket, self._bounds), "relay")
+            return Connected(await redeem(self._way, ticket, self._bounds), "relay")
 
         return [Attempt("relay", open_lane)]
 
 
-async def redeem(authority: str, ticket: bytes, bounds: Bounds) -> socket.socket:
-    """A connection to whoever holds the other ticket, through the relay at ``authority``, before any TLS.
+async def redeem(way: Way, ticket: bytes, bounds: Bounds) -> socket.socket:
+    """A connection to whoever holds the other ticket, through the relay at ``way``'s end, before any TLS.
 
-    PeerUnreachable where the relay can't be reached, doesn't take the ticket, or the other side doesn't come.
+    PeerUnreachable where the relay can't be reached, doesn't take the ticket, or the other side doesn't come;
+    ProxyFailed where a proxy doesn't open the way.
     """
+    authority = way.authority
     if len(ticket) != limits.TICKET_BYTES:
         raise PeerUnreachable(f"{authority}: the rendezvous gave a ticket of {len(ticket)} bytes")
-    host, port = parse_authority(authority)
-    sock = await connect_tcp(host, port, bounds.connect)
+    sock = await way.open(bounds.connect)
     try:
         async with asyncio.timeout(bounds.relay_ready):
             await asyncio.get_running_loop().sock_sendall(sock, RELAY_PREFACE + ticket.hex().encode() + b"\n")

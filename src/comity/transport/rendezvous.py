@@ -42,20 +42,23 @@ from comity.transport.interface import LinkInfo, RendezvousListener
 from comity.transport.rendezvous_calls import A, check_record
 from comity.transport.rendezvous_connection import Claim, Connection, FrameChannel, Registrar
 from comity.transport.rendezvous_keeper import Connector, Keeper
-from comity.transport.tcp import connect_tcp
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 
 
 @dataclass(frozen=True)
 class PinnedConnector:
-    """Opens TCP and pinned TLS to the server that a join URL names. Raises what both raise."""
+    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise."""
 
     join: JoinUrl
     credentials: Credentials
+    way: Way
 
     async def __call__(self) -> FrameChannel:
-        sock = await connect_tcp(self.join.host, self.join.port, limits.CONNECT_TIMEOUT)
-        return await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
+        sock = await self.way.open(limits.CONNECT_TIMEOUT)
+        channel = await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
+        channel.via = self.way.via
+        return channel
 
 
 class RendezvousClient:
@@ -80,6 +83,7 @@ class RendezvousClient:
         entropy: Entropy,
         instance: str,
         connect: Connector | None = None,
+        way: Way | None = None,
     ) -> None:
         self.fingerprint = join.fingerprint
         self.network = join.network
@@ -93,7 +97,7 @@ class RendezvousClient:
         self._tags = tuple(tags)
         self._clock = clock
         self._instance = instance
-        connector = connect or PinnedConnector(join, credentials)
+        connector = connect or PinnedConnector(join, credentials, way or Way(join.host, join.port))
         self._keeper = Keeper(join.authority, connector, self._over, self._lost, entropy)
 
     async def run(self) -> None:

@@ -74,6 +74,7 @@ class FrameChannel(Protocol):
 
     peer: PublicKey
     remote: str
+    via: str
     tls: str
     cipher: str
     group: str

@@ -21,6 +21,7 @@ from comity.errors import (
     NameTaken,
     NotAdmitted,
     PeerUnreachable,
+    ProxyAuthentication,
     RendezvousIdentityMismatch,
     RendezvousRefused,
     RendezvousUnreachable,
@@ -37,7 +38,7 @@ Connector = Callable[[], Awaitable[FrameChannel]]
 #: Trying again changes nothing: ``run`` returns.
 FINAL = (NameTaken, NotAdmitted, SupersededHere)
 #: A person has to act first, or the other side: tried at the slowest pace from the start.
-_SLOW = (RendezvousIdentityMismatch, VersionMismatch)
+_SLOW = (RendezvousIdentityMismatch, VersionMismatch, ProxyAuthentication)
 _DOUBLINGS = 16  # the longest pause is reached long before
 
 
@@ -116,7 +117,9 @@ class Keeper:
 
     def _came_up(self, connection: Connection, channel: FrameChannel) -> None:
         self.connection = connection
-        self.link = LinkInfo("direct", channel.remote, channel.tls, channel.cipher, channel.group)
+        self.link = LinkInfo(
+            "direct", channel.remote, channel.tls, channel.cipher, channel.group, channel.via
+        )
         self.problem = None
         self.skew_seconds = connection.skew
         if abs(connection.skew) > limits.CLOCK_SKEW:
@@ -129,6 +132,8 @@ class Keeper:
     def _pause(self, failures: int, problem: ComityError) -> float:
         doublings = _DOUBLINGS if isinstance(problem, _SLOW) else min(failures, _DOUBLINGS)
         longest = min(limits.RECONNECT_FIRST * float(2**doublings), limits.RECONNECT_MOST)
+        if isinstance(problem, ProxyAuthentication) and problem.tried:
+            longest = limits.PROXY_REFUSED_PAUSE
         return longest * (1 + self._entropy.jitter()) / 2
 
     def _explained(self, error: ComityError) -> ComityError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 import struct
 import threading
@@ -120,6 +121,12 @@ class TlsSocket:
         self._check()
         self.sock.setblocking(False)
         self._blocking = False
+
+    def arrived(self) -> bool:
+        """A thread that has ``entered``: whether the socket has something to read, or has ended."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     @contextmanager
     def entered(self) -> Iterator[None]:

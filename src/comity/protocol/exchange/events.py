@@ -106,7 +106,28 @@ class ChunkArrived:
 
 @dataclass(frozen=True)
 class Admitted:
-    """In, the answer to Judge: yes, and there is room."""
+    """In, the answer to Judge: yes, and there is room. ``held``: some of it may be here from before."""
+
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Complete:
+    """In, the answer to Judge: all of it came before; ``receipt`` is the envelope that was signed then."""
+
+    manifest: str
+    digest: str
+    receipt: bytes
+
+
+@dataclass(frozen=True)
+class Looked:
+    """In, the answer to Look: the chunks that are in place and whose digests are the manifest's.
+
+    Where digests are running ones, only chunks before which everything is in place, found or arrived.
+    """
+
+    found: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,14 @@ class Judge:
     """Out: is this offer allowed, and is there room for all of it? Answer with Admitted or Declined."""
 
     offer: Offer
+
+
+@dataclass(frozen=True)
+class Look:
+    """Out: which of these entries' chunks are in place from before? Answer with Looked."""
+
+    first: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -172,5 +201,15 @@ class Received:
     """Out: once the receipt is sent, finish the stream."""
 
 
-ReceiverEvent = MessageReceived | ChunkArrived | Admitted | Declined | ContentDigest | Committed | Trouble
-ReceiverOutput = Send | Judge | WriteChunk | CopyChunk | VerifyContent | Commit | Received | Failed
+ReceiverEvent = (
+    MessageReceived
+    | ChunkArrived
+    | Admitted
+    | Complete
+    | Declined
+    | Looked
+    | ContentDigest
+    | Committed
+    | Trouble
+)
+ReceiverOutput = Send | Judge | Look | WriteChunk | CopyChunk | VerifyContent | Commit | Received | Failed

@@ -3,10 +3,16 @@
 It grows as pages arrive (or as the sender hashes) and never holds more than was announced. Chunks may have
 any length up to ``limits.CHUNK_BYTES``, so that edges can follow what is inside a file. It holds no content.
 
-The digest is SHA-256 over, in this order (integers big endian): the label ``comity manifest v1`` and a zero
-byte; kind and name, each as UTF-8 after its length in 2 bytes; logical bytes, 8; number of chunks, 8; then
-per chunk its length, 4, and its digest, 32. Every field's length is fixed or announced, so no two manifests
-share an encoding. Implements docs: protocol, "Exchange", manifest.
+An entry's digest is one of two kinds, the same for all of a manifest. ``content``: of the chunk's own bytes,
+so that it is known wherever it turns up. ``running``: of everything from the artifact's beginning to the
+chunk's end, which falls out of hashing the whole, so that each side hashes every byte only once; the last
+one is the whole's digest. Either commits to every byte.
+
+The manifest's digest is SHA-256 over, in this order (integers big endian): the label ``comity manifest v1``
+(for running digests ``comity running manifest v1``) and a zero byte; kind and name, each as UTF-8 after its
+length in 2 bytes; logical bytes, 8; number of chunks, 8; then per chunk its length, 4, and its digest, 32.
+Every field's length is fixed or announced, so no two manifests share an encoding.
+Implements docs: protocol, "Exchange", manifest.
 """
 
 from __future__ import annotations
@@ -16,12 +22,17 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from comity import limits
 from comity.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 
 DIGEST_BYTES = 32
-_LABEL = b"comity manifest v1\0"
+#: What the entries' digests cover.
+Digests = Literal["content", "running"]
+CONTENT: Digests = "content"
+RUNNING: Digests = "running"
+_LABELS = {CONTENT: b"comity manifest v1\0", RUNNING: b"comity running manifest v1\0"}
 _COUNTS = struct.Struct("!QQ")
 _TEXT = struct.Struct("!H")
 _ENTRY = struct.Struct("!I32s")
@@ -30,7 +41,7 @@ ENTRY_BYTES = _ENTRY.size
 
 @dataclass(frozen=True)
 class Entry:
-    """One chunk: ``length`` in bytes, ``digest`` the raw SHA-256 of its content."""
+    """One chunk: ``length`` in bytes, ``digest`` the raw SHA-256 of its content, or of all up to its end."""
 
     length: int
     digest: bytes
@@ -50,15 +61,22 @@ def digest_text(raw: bytes) -> str:
     return f"sha256:{raw.hex()}"
 
 
+def fixed_length(size: int) -> int:
+    """How long the chunks of an artifact of ``size`` bytes without inner structure are, but the last."""
+    small = limits.SMALL_CHUNK_BYTES
+    return small if size <= small * limits.SMALL_CHUNKS else limits.CHUNK_BYTES
+
+
 def fixed_edges(size: int) -> Iterator[tuple[int, int]]:
     """Offset and length of each chunk of an artifact without inner structure."""
-    for offset in range(0, size, limits.CHUNK_BYTES):
-        yield offset, min(limits.CHUNK_BYTES, size - offset)
+    step = fixed_length(size)
+    for offset in range(0, size, step):
+        yield offset, min(step, size - offset)
 
 
 def fixed_count(size: int) -> int:
     """How many chunks ``fixed_edges`` yields."""
-    return -(-size // limits.CHUNK_BYTES)
+    return -(-size // fixed_length(size))
 
 
 def check_announced(size: int, chunks: int) -> None:
@@ -74,13 +92,14 @@ def check_announced(size: int, chunks: int) -> None:
 class Manifest:
     """``size`` logical bytes in ``chunks`` chunks, both as announced; ``len()`` counts the entries so far."""
 
-    def __init__(self, *, kind: str, name: str, size: int, chunks: int) -> None:
+    def __init__(self, *, kind: str, name: str, size: int, chunks: int, digests: Digests = CONTENT) -> None:
         check_announced(size, chunks)
+        self.digests = digests
         self.size = size
         self.chunks = chunks
         self._offsets = array("Q", [0])  # one more than there are entries: the last is where the next begins
         self._digests = bytearray()
-        self._hash = hashlib.sha256(_LABEL)
+        self._hash = hashlib.sha256(_LABELS[digests])
         for text in (kind.encode(), name.encode()):
             self._hash.update(_TEXT.pack(len(text)) + text)
         self._hash.update(_COUNTS.pack(size, chunks))

@@ -29,11 +29,14 @@ from comity.protocol.exchange.events import (
     ChunkArrived,
     Commit,
     Committed,
+    Complete,
     ContentDigest,
     CopyChunk,
     Declined,
     Failed,
     Judge,
+    Look,
+    Looked,
     MessageReceived,
     Received,
     ReceiverEvent,
@@ -44,7 +47,7 @@ from comity.protocol.exchange.events import (
     WriteChunk,
 )
 from comity.protocol.exchange.failure import error_from, fail_for, refuse_for
-from comity.protocol.exchange.manifest import Manifest
+from comity.protocol.exchange.manifest import RUNNING, Manifest
 from comity.protocol.exchange.messages import (
     FILE,
     Accept,
@@ -55,6 +58,7 @@ from comity.protocol.exchange.messages import (
     SignedReceipt,
     Want,
     encode_message,
+    manifest_of,
     parse_message,
     ranges_of,
 )
@@ -79,9 +83,13 @@ TRANSITIONS: Mapping[tuple[State, type[ReceiverEvent]], frozenset[State]] = {
     (State.NEW, MessageReceived): frozenset({State.JUDGING, State.REFUSED, State.FAILED}),
     (State.NEW, Trouble): frozenset({State.FAILED}),
     (State.JUDGING, Admitted): frozenset({State.RECEIVING}),
+    (State.JUDGING, Complete): frozenset({State.RECEIVING}),
     (State.JUDGING, Declined): frozenset({State.REFUSED}),
     (State.JUDGING, Trouble): frozenset({State.FAILED}),
-    (State.RECEIVING, MessageReceived): frozenset({State.RECEIVING, State.VERIFYING, State.FAILED}),
+    (State.RECEIVING, MessageReceived): frozenset(
+        {State.RECEIVING, State.VERIFYING, State.RECEIVED, State.FAILED}
+    ),
+    (State.RECEIVING, Looked): frozenset({State.RECEIVING}),
     (State.RECEIVING, ChunkArrived): frozenset({State.RECEIVING, State.FAILED}),
     (State.RECEIVING, Trouble): frozenset({State.FAILED}),
     (State.VERIFYING, ContentDigest): frozenset({State.COMMITTING, State.FAILED}),
@@ -104,7 +112,20 @@ class Receiver:
         self._wanted: set[int] = set()
         self._waiting: dict[int, list[int]] = {}  # wanted chunk → its copies
         self._waiters = 0
+        self._next = 0  # the chunk whose turn it is, where digests are running ones
         self._close: Close | None = None
+        self._held = False
+        self._looking: Look | None = None
+        self._complete: Complete | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was announced, as far as it has come."""
+        return self._manifest
+
+    @property
+    def _running(self) -> bool:
+        return self._manifest.digests == RUNNING
 
     @property
     def missing(self) -> int:
@@ -131,7 +152,13 @@ class Receiver:
             case ChunkArrived():
                 return self._chunk(event)
             case Admitted():
+                self._held = event.held
                 return self._admitted()
+            case Complete():
+                self._complete = event
+                return self._admitted()
+            case Looked():
+                return self._looked(event.found)
             case Declined():
                 return self._refuse(event.error)
             case ContentDigest():
@@ -162,7 +189,7 @@ class Receiver:
             if offer.kind != FILE:
                 raise VersionMismatch(f"this node cannot receive artifacts of kind {offer.kind}")
             check_name(offer.name)
-            self._manifest = Manifest(kind=offer.kind, name=offer.name, size=offer.bytes, chunks=offer.chunks)
+            self._manifest = manifest_of(offer)
         except (VersionMismatch, NameRefused, TooLarge, RemoteProtocolError) as error:
             return self._refuse(error)
         self.state = State.JUDGING
@@ -179,14 +206,33 @@ class Receiver:
             raise RemoteProtocolError("a manifest page came twice or out of order")
         if len(self._wanted) + self._waiters > _AHEAD:
             raise RemoteProtocolError("manifest pages run too far ahead of their chunks")
+        for entry in page.entries:
+            self._manifest.add(entry)
+        if self._complete is not None:
+            return [Send(encode_message(Want(len(self._manifest), ())))]
+        look = Look(page.first, len(page.entries))
+        if self._held:
+            self._looking = look
+            return [look]
+        return self._want(look, frozenset())
+
+    def _looked(self, found: frozenset[int]) -> list[ReceiverOutput]:
+        if self._looking is None:
+            raise LocalProtocolError("looked for nothing")
+        look, self._looking = self._looking, None
+        return self._want(look, found)
+
+    def _want(self, page: Look, found: frozenset[int]) -> list[ReceiverOutput]:
         asked: list[int] = []
         copies: list[ReceiverOutput] = []
-        for entry in page.entries:
-            index = self._manifest.add(entry)
-            first = self._first.setdefault(entry.digest, index)
-            if self._manifest.length(first) != entry.length:
+        for index in range(page.first, page.first + page.count):
+            digest, length = self._manifest.digest(index), self._manifest.length(index)
+            first = index if self._running else self._first.setdefault(digest, index)
+            if self._manifest.length(first) != length:
                 raise RemoteProtocolError("one chunk digest stands for two lengths")
-            if first == index:
+            if index in found:
+                self._next = index + 1
+            elif first == index:
                 asked.append(index)
                 self._wanted.add(index)
             elif first in self._wanted:
@@ -203,6 +249,9 @@ class Receiver:
     def _chunk(self, chunk: ChunkArrived) -> list[ReceiverOutput]:
         if chunk.index not in self._wanted:
             raise RemoteProtocolError(f"chunk {chunk.index} came, which was not asked for")
+        if self._running and chunk.index != self._next:
+            raise RemoteProtocolError(f"chunk {chunk.index} came before chunk {self._next}")
+        self._next = chunk.index + 1
         manifest = self._manifest
         if chunk.length != manifest.length(chunk.index) or chunk.digest != manifest.digest(chunk.index):
             raise VerificationFailed(f"chunk {chunk.index} is not what the manifest promised")
@@ -213,6 +262,12 @@ class Receiver:
         return [write, *(self._copy(chunk.index, copy) for copy in copies)]
 
     def _closed(self, close: Close) -> list[ReceiverOutput]:
+        done = self._complete
+        if done is not None:
+            if (close.manifest, close.digest) != (done.manifest, done.digest):
+                raise VerificationFailed("this transfer was completed before, with other content")
+            self.state = State.RECEIVED
+            return [Send(encode_message(SignedReceipt(done.receipt))), Received()]
         if not self._manifest.complete or self._wanted:
             raise RemoteProtocolError("the sender closed before everything was sent")
         if close.manifest != self._manifest.total_digest:

@@ -30,7 +30,7 @@ from comity.protocol.exchange.events import (
     Trouble,
 )
 from comity.protocol.exchange.failure import error_from, fail_for
-from comity.protocol.exchange.manifest import Entry, Manifest
+from comity.protocol.exchange.manifest import Entry
 from comity.protocol.exchange.messages import (
     Accept,
     Close,
@@ -42,6 +42,7 @@ from comity.protocol.exchange.messages import (
     Want,
     Working,
     encode_message,
+    manifest_of,
     parse_message,
 )
 from comity.protocol.exchange.receipt import Parties, check_receipt
@@ -86,7 +87,7 @@ class Sender:
     def __init__(self, offer: Offer, parties: Parties) -> None:
         self.state = State.NEW
         self.offer = offer
-        self.manifest = Manifest(kind=offer.kind, name=offer.name, size=offer.bytes, chunks=offer.chunks)
+        self.manifest = manifest_of(offer)
         self._parties = parties
         self._digest: str | None = None
         self._unanswered: deque[int] = deque()  # where the pages that travel end

@@ -11,7 +11,7 @@ import msgspec
 
 from comity.audit import merkle
 from comity.audit.entry import parse_entry
-from comity.audit.exported import (
+from comity.audit.exportlines import (
     FORMAT,
     AgreementLine,
     End,

@@ -1,7 +1,9 @@
-"""The artifact on its way in: chunks go to their places, and the whole is hashed as far as it is contiguous.
+"""The artifact on its way in: chunks are hashed, go to their places, and the whole is hashed as far as it is
+contiguous.
 
-One thread. Bytes that arrive in order are hashed from memory; what came earlier than its turn is read back, a
-little at each step, so that no step takes long. Copies of zeros stay holes.
+One thread at a time. Where digests are running ones, a chunk's and the whole's are the same computation.
+Otherwise bytes that arrive in order are hashed for the whole from memory; what came earlier than its turn is
+read back, a little at each step, so that no step takes long. Copies of zeros stay holes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable
 
 from comity import limits
 from comity.errors import LocalProtocolError
-from comity.protocol.exchange.manifest import digest_text
+from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests, digest_text
 from comity.storage.blobs import Buffer, Part
 
 _READ_BACK = 2  # pieces a step
@@ -19,9 +21,10 @@ _ZEROS = bytes(limits.CHUNK_BYTES)
 
 
 class Assembly:
-    """Over a new ``part`` of ``size`` zero bytes. Raises what the part raises."""
+    """Over a ``part`` of ``size`` bytes, new ones being zero. Raises what the part raises."""
 
-    def __init__(self, part: Part, size: int) -> None:
+    def __init__(self, part: Part, size: int, digests: Digests = CONTENT) -> None:
+        self._running = digests == RUNNING
         self._part = part
         self._size = size
         self._buffer = bytearray()  # for copies and what is read back: most artifacts need neither
@@ -29,10 +32,37 @@ class Assembly:
         self._hashed = 0
         self._beyond: dict[int, int] = {}  # offset → length of what is in place and not hashed
 
+    def digest(self, piece: memoryview) -> bytes:
+        """What the manifest has to say of the chunk that came next; running ones have to come in order."""
+        if not self._running:
+            return hashlib.sha256(piece).digest()
+        self._whole.update(piece)
+        self._hashed += len(piece)
+        return self._whole.copy().digest()
+
+    def recall(self, offset: int, length: int, digest: bytes) -> bool:
+        """Whether this chunk is in its place from before; then it counts as if it had just come."""
+        if self._part.hole(offset, length):
+            return False
+        piece = self._read(offset, length)
+        if not self._running:
+            same = hashlib.sha256(piece).digest() == digest
+            if same:
+                self._placed(offset, piece)
+            return same
+        trial = self._whole.copy()
+        trial.update(piece)
+        if offset != self._hashed or trial.digest() != digest:
+            return False
+        self._whole = trial
+        self._hashed += length
+        return True
+
     def write(self, offset: int, data: Buffer) -> None:
         """Put a chunk in its place."""
         self._part.write(offset, data)
-        self._placed(offset, memoryview(data))
+        if not self._running:
+            self._placed(offset, memoryview(data))
 
     def copy(self, source: int, offset: int, length: int) -> None:
         """Put what lies at ``source`` at ``offset`` as well."""

@@ -4,7 +4,7 @@
 does the rest at the next start:
 
 1. A row ``running``. Then the part, ``incoming/….part``, is filled, verified by chunk and as a whole, and
-   fsynced. (A crash here: the part is removed, the row has failed.)
+   fsynced. (A crash here: the row is interrupted and the part kept until it is taken up again.)
 2. One transaction: the row is ``committing`` and holds the digests, the signed receipt, and the name that the
    file is about to get. (A crash here: nothing is visible, so as above. The receipt was given to nobody.)
 3. The part is linked to that name and the folder fsynced: the file is visible. (A crash here: the link is
@@ -16,34 +16,46 @@ does the rest at the next start:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from comity.errors import ComityError, Denied
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
-from comity.services.exchange.records import record_arrival, record_failure
-from comity.services.exchange.recovery import part_of
+from comity.services.exchange.records import record_arrival, record_failure, record_interruption
+from comity.services.exchange.recovery import collect, part_of
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.blobs import Occupied
 from comity.storage.exchange import Outcome
-from comity.transport.interface import Lane
+from comity.transport.interface import Lane, Stream
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Arrival:
-    """An accepted transfer; ``row`` is its row."""
+    """An accepted transfer; ``row`` is its row, ``lane`` is there once its thread runs."""
 
     row: int
     peer: KnownPeer
     offer: Offer
     meter: Meter
+    stream: Stream
+    lane: MovingLane | None = None
+    held: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def part(self) -> str:
         return part_of(self.peer.key.hex, self.offer.transfer)
+
+    def abort(self) -> None:
+        """End whatever carries it."""
+        self.stream.abort()
+        if self.lane is not None:
+            self.lane.abort()
 
 
 async def publish(
@@ -82,14 +94,22 @@ async def publish(
     return receipt
 
 
-def settle(around: Surroundings, arrival: Arrival, error: ComityError) -> None:
-    """End a transfer that ``error`` stopped: undone, unless its file is visible already."""
+def settle(around: Surroundings, arrival: Arrival, error: ComityError, *, keep: bool = False) -> None:
+    """End a transfer that ``error`` stopped: undone, unless its file is visible already.
+
+    ``keep``: the peer can take it up again, so its part stays.
+    """
     stored = around.store.get(arrival.row)
     if stored.state == "done":
         return
     if stored.folder and stored.stored and around.blobs.published(arrival.part, stored.folder, stored.stored):
         record_arrival(around, arrival.row, arrival.meter.path)
         around.blobs.discard(arrival.part)
+        return
+    if keep:
+        meter = arrival.meter
+        record_interruption(around, arrival.row, error, done=meter.done, path=meter.path)
+        collect(around)
         return
     around.blobs.discard(arrival.part)  # first: on a full disk, its room is what the record needs
     record_failure(around, arrival.row, error, done=arrival.meter.done, path=arrival.meter.path)

@@ -1,4 +1,4 @@
-"""The file that is sent: read through the descriptor that was handed over, hashed ahead of the network.
+"""The file that is sent: read through the descriptor that was handed over.
 
 A file whose size or times change while it is hashed is noticed, and then nothing of it arrives; what is
 written to it later, while it is sent, arrives as it was hashed or not at all. (A changed link count explains
@@ -8,21 +8,13 @@ known here (SECURITY.md rule 15). The caller keeps the descriptor, and closes it
 
 from __future__ import annotations
 
-import hashlib
 import os
-import queue
 import stat
-import threading
 
-from comity import limits
-from comity.errors import ComityError, FileChanged, FileUnusable, TransferFailed
-from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
-from comity.protocol.exchange.manifest import Entry, digest_text, fixed_edges
+from comity.errors import FileChanged, FileUnusable
+from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests
 
-HashEvent = Hashed | ContentHashed | Trouble
-
-_HASHED_AHEAD = 4  # chunks; the machine lets pages run ahead by itself
-_POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
+_BLOCK = 512  # bytes: what st_blocks counts
 
 
 class Content:
@@ -34,6 +26,12 @@ class Content:
         if not stat.S_ISREG(self._before.st_mode):
             raise FileUnusable(f"{_kind(self._before.st_mode)} cannot be sent, only a file")
         self.size = self._before.st_size
+
+    @property
+    def digests(self) -> Digests:
+        """Which digests serve this file best: where it has holes, equal chunks are sent once."""
+        sparse = self._before.st_blocks * _BLOCK < self.size - self.size // 8
+        return CONTENT if sparse else RUNNING
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; holes read as zeros."""
@@ -55,55 +53,6 @@ class Content:
         touched = before.st_ctime_ns != now.st_ctime_ns and before.st_nlink == now.st_nlink
         if not same_content or touched:
             raise _changed()
-
-
-class Hasher:
-    """Hashes a content's chunks in one thread (``run``) for another (``next``)."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._ready: queue.Queue[HashEvent] = queue.Queue(maxsize=_HASHED_AHEAD)
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Every chunk, then the whole, or the first trouble; returns early once ``stop`` was called."""
-        try:
-            self._hash()
-        except ComityError as error:
-            self._put(Trouble(error))
-
-    def next(self) -> HashEvent:
-        """What was hashed next. TransferFailed where the disk yields nothing for ``limits.LANE_TIMEOUT``."""
-        try:
-            return self._ready.get(timeout=limits.LANE_TIMEOUT)
-        except queue.Empty:
-            return Trouble(TransferFailed("the file could not be read in time"))
-
-    def stop(self) -> None:
-        """Nobody asks for more."""
-        self._stopped.set()
-
-    def _hash(self) -> None:
-        buffer = memoryview(bytearray(min(self._content.size, limits.CHUNK_BYTES)))
-        whole = hashlib.sha256()
-        for offset, length in fixed_edges(self._content.size):
-            piece = buffer[:length]
-            self._content.read_into(offset, piece)
-            self._content.check_unchanged()
-            whole.update(piece)
-            if not self._put(Hashed((Entry(length, hashlib.sha256(piece).digest()),))):
-                return
-        self._content.check_unchanged()
-        self._put(ContentHashed(digest_text(whole.digest())))
-
-    def _put(self, event: HashEvent) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._ready.put(event, timeout=_POLL)
-            except queue.Full:
-                continue
-            return True
-        return False
 
 
 def _status(descriptor: int) -> os.stat_result:

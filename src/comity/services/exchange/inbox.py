@@ -16,21 +16,25 @@ from comity.errors import (
     Denied,
     DiskFull,
     LinkLost,
+    RemoteProtocolError,
     TimedOut,
     TransferFailed,
 )
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
-from comity.protocol.exchange.events import Admitted, Declined, Failed, Judge, MessageReceived, Send
-from comity.protocol.exchange.messages import Offer
-from comity.protocol.exchange.receiver import Receiver
+from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
+from comity.protocol.exchange.messages import Offer, is_join
+from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.commit import Arrival, publish, settle
+from comity.services.exchange.joining import join
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.receiving import Receiving, fit_for_peer
-from comity.services.exchange.recovery import recover
+from comity.services.exchange.recovery import part_of, recover
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
+from comity.storage.blobs import Part
 from comity.storage.exchange import NewTransfer
 from comity.transport.interface import Stream
 
@@ -58,12 +62,18 @@ class Inbox:
             offered = await self._first(stream)
             if offered is None:
                 return
+            if is_join(offered):
+                await join(stream, offered, self._arriving.values())
+                return
             outputs = machine.handle(MessageReceived(offered), self._around.clock.now())
             arrival: Arrival | None = None
             if isinstance(outputs[0], Judge):
                 try:
-                    arrival = self._admit(stream, outputs[0].offer)
-                    answer: Admitted | Declined = Admitted()
+                    admitted = await self._admit(stream, outputs[0].offer)
+                    if isinstance(admitted, Complete):
+                        answer: Admitted | Complete | Declined = admitted
+                    else:
+                        arrival, answer = admitted, Admitted(held=admitted.held)
                 except ComityError as error:
                     answer = Declined(fit_for_peer(error))
                 outputs = machine.handle(answer, self._around.clock.now())
@@ -76,6 +86,19 @@ class Inbox:
                     self._refused(stream.peer, machine.offer, output.error)
             for body in sending:
                 await stream.send(body)
+            if machine.state is State.RECEIVING:
+                await self._thank_again(stream, machine)
+
+    async def _thank_again(self, stream: Stream, machine: Receiver) -> None:
+        """All of it came before; the sender didn't hear of it. Hear its manifest, and answer."""
+        while machine.state is State.RECEIVING:
+            async with asyncio.timeout(limits.LANE_TIMEOUT):
+                body = await stream.receive()
+            if body is None:
+                raise RemoteProtocolError("the peer ended the stream before its close")
+            for output in machine.handle(MessageReceived(body), self._around.clock.now()):
+                if isinstance(output, Send):
+                    await stream.send(output.body)
 
     async def _first(self, stream: Stream) -> bytes | None:
         try:
@@ -86,20 +109,29 @@ class Inbox:
 
     # ── the answer ────────────────────────────────────────────────────────────────────────────────────
 
-    def _admit(self, stream: Stream, offer: Offer) -> Arrival:
+    async def _admit(self, stream: Stream, offer: Offer) -> Arrival | Complete:
         """The row and the place of an offer that may come in. Raises what it is refused for."""
         around = self._around
         peer = self._allowed(stream.peer, offer)
+        await self._supersede(peer, offer)
         recover(around, self._live)
-        if around.store.known("in", peer.key, offer.transfer):
-            raise TransferFailed("this transfer was offered before", hint="run comity send-file again")
+        stored = around.store.find("in", peer.key, offer.transfer)
+        if stored is not None:
+            if (stored.name, stored.bytes, stored.agreement) != (offer.name, offer.bytes, offer.agreement):
+                raise TransferFailed("this transfer was offered before, as something else")
+            if stored.state == "done":
+                receipt = (stored.envelope or "").encode()
+                return Complete(stored.manifest or "", stored.digest or "", receipt)
+        part = part_of(peer.key.hex, offer.transfer)
+        held = stored is not None and part in around.blobs.parts()
         theirs = sum(arrival.peer.key == peer.key for arrival in self._arriving.values())
         if theirs >= limits.RECEIVING_PER_PEER or len(self._arriving) >= limits.RECEIVING_AT_ONCE:
             raise TransferFailed(
                 "too many transfers are under way", hint="wait for one to end, then try again"
             )
+        here = stored.bytes_done if stored is not None and held else 0
         promised = sum(arrival.meter.size - arrival.meter.done for arrival in self._arriving.values())
-        if around.blobs.free_bytes() - promised < offer.bytes + limits.FREE_SPACE_MARGIN:
+        if around.blobs.free_bytes() - promised < offer.bytes - here + limits.FREE_SPACE_MARGIN:
             raise DiskFull(f"there is no room for {offer.bytes} bytes")
         new = NewTransfer(
             direction="in",
@@ -114,10 +146,25 @@ class Inbox:
         )
         meter = Meter(transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock)
         meter.path = stream.info.path
-        arrival = Arrival(row=around.store.begin(new), peer=peer, offer=offer, meter=meter)
+        if stored is None:
+            row = around.store.begin(new)
+        else:
+            row = stored.id
+            around.store.taken_up(row)
+        arrival = Arrival(row=row, peer=peer, offer=offer, meter=meter, stream=stream, held=held)
         self._arriving[arrival.row] = arrival
         self._live[arrival.row] = meter
         return arrival
+
+    async def _supersede(self, peer: KnownPeer, offer: Offer) -> None:
+        """End a lane that the peer knows to be lost, and this side doesn't yet."""
+        for arrival in list(self._arriving.values()):
+            if arrival.peer.key == peer.key and arrival.offer.transfer == offer.transfer:
+                arrival.abort()
+                try:
+                    await asyncio.wait_for(arrival.over.wait(), self._around.patience / 2)
+                except TimeoutError:
+                    raise TransferFailed("this transfer is still under way") from None
 
     def _allowed(self, key: PublicKey, offer: Offer) -> KnownPeer:
         around = self._around
@@ -155,25 +202,35 @@ class Inbox:
                 await stream.send(body)
             await self._fill_and_commit(arrival, stream, machine)
         except LinkLost as error:
-            settle(self._around, arrival, self._lost(arrival, error))
+            keep = not self._around.ended(arrival.peer)
+            settle(self._around, arrival, self._lost(arrival, error), keep=keep)
             raise
         except ComityError as error:
             settle(self._around, arrival, error)
             raise
         except asyncio.CancelledError:
-            settle(self._around, arrival, TransferFailed("this node stopped during the transfer"))
+            settle(self._around, arrival, TransferFailed("this node stopped during the transfer"), keep=True)
             raise
         finally:
             self._arriving.pop(arrival.row, None)
             self._live.pop(arrival.row, None)
+            if arrival.lane is not None:
+                arrival.lane.close()
+            arrival.over.set()
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
-        lane = stream.lane()
+        lane = arrival.lane = MovingLane(stream.lane(), leads=False)
         receiving = Receiving(machine, lane, arrival.meter, around.clock)
-        outcome = await threads.run(
-            lane, receiving.fill, lambda: around.blobs.create(arrival.part, size), threads
-        )
+
+        def part() -> Part:
+            left = around.blobs.reopen(arrival.part, size) if arrival.held else None
+            if left is None:
+                around.blobs.discard(arrival.part)
+                left = around.blobs.create(arrival.part, size)
+            return left
+
+        outcome = await threads.run(lane, receiving.fill, part, threads)
         if isinstance(outcome, Failed):
             settle(around, arrival, outcome.error)
             return

@@ -16,9 +16,11 @@ from comity.errors import (
     ComityError,
     LinkLost,
     PeerRefused,
+    PeerUnreachable,
     RemoteProtocolError,
     TimedOut,
     TransferFailed,
+    VerificationFailed,
 )
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
@@ -28,9 +30,11 @@ from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import record_delivery, record_failure
+from comity.services.exchange.records import record_delivery, record_failure, record_interruption
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
@@ -39,13 +43,16 @@ from comity.storage.exchange import NewTransfer, Outcome
 from comity.transport.interface import Stream
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
+    """``begun``: the peer accepted it, now or before, so that it can be continued."""
+
     row: int
     peer: KnownPeer
     offer: Offer
     content: Content
     meter: Meter
+    begun: bool
 
 
 class Outbox:
@@ -62,26 +69,55 @@ class Outbox:
     ) -> SendResult:
         """See ``ExchangeService.send``."""
         job = await self._begin(request, fd, progress)
-        try:
-            async with self._turns:
-                job.meter.show("connecting")
-                outcome = await self._transfer(job)
-        except LinkLost as error:
-            failure = self._lost(job, error)
-            self._failed(job, failure)
-            raise failure from error
-        except ComityError as error:
-            self._failed(job, error, refused=isinstance(error, PeerRefused))
-            raise
-        except asyncio.CancelledError:
-            self._failed(job, TransferFailed("it was cancelled here"))
-            raise
-        finally:
-            self._live.pop(job.row, None)
+        taken_up = job.begun
+        outcome = await self._carry(job)
+        if isinstance(outcome, Failed) and taken_up and isinstance(outcome.error, VerificationFailed):
+            # What the peer has of it is something else: the file changed since. From the beginning, then.
+            self._failed(job, outcome.error)
+            job = await self._begin(request, fd, progress)
+            outcome = await self._carry(job)
         if isinstance(outcome, Failed):
             self._failed(job, outcome.error, refused=outcome.refused)
             raise outcome.error
         return self._delivered(job, outcome)
+
+    async def _carry(self, job: _Job) -> Delivered | Failed:
+        """All attempts, in this job's turn; what ends them for good is on record when this raises."""
+        try:
+            async with self._turns:
+                return await self._persist(job)
+        except LinkLost as error:
+            failure = self._lost(job, error)
+            self._stopped(job, failure)
+            raise failure from error
+        except (PeerUnreachable, TimedOut) as error:
+            self._stopped(job, error)
+            raise
+        except ComityError as error:
+            self._failed(job, error, refused=isinstance(error, PeerRefused))
+            raise
+        except asyncio.CancelledError:
+            self._stopped(job, TransferFailed("it was cancelled here"))
+            raise
+        finally:
+            self._live.pop(job.row, None)
+
+    async def _persist(self, job: _Job) -> Delivered | Failed:
+        """Go on after a lost link, as long as attempts move something, or pauses are left."""
+        pauses = iter(self._around.pauses)
+        while True:
+            job.meter.show("connecting")
+            sent = job.meter.sent
+            try:
+                return await self._transfer(job)
+            except (LinkLost, PeerUnreachable, TimedOut):
+                if job.meter.sent - sent >= limits.RETRY_MOVED_BYTES:
+                    pauses = iter(self._around.pauses)
+                pause = next(pauses, None)
+                if not job.begun or pause is None or self._around.ended(job.peer):
+                    raise
+            job.meter.show("reconnecting")
+            await asyncio.sleep(pause)
 
     async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> _Job:
         """Everything that can be refused without dialling, then the row."""
@@ -91,15 +127,19 @@ class Outbox:
         chunks = fixed_count(content.size)
         check_announced(content.size, chunks)
         peer = await around.trust.resolve(request.peer)
+        agreement = peer.agreement.digest
+        recover(around, self._live)
+        before = around.store.waiting(peer.key, agreement, request.name, content.size)
         offer = Offer(
-            transfer=around.entropy.token(16).hex(),
-            nonce=around.entropy.token(32).hex(),
+            transfer=before.transfer if before else around.entropy.token(16).hex(),
+            nonce=before.nonce if before else around.entropy.token(32).hex(),
             kind=FILE,
             name=request.name,
             bytes=content.size,
             chunks=chunks,
-            agreement=peer.agreement.digest,
+            agreement=agreement,
             charter=None,
+            digests=content.digests,
         )
         around.guard.require(
             Operation(
@@ -121,14 +161,18 @@ class Outbox:
             bytes=offer.bytes,
             agreement=offer.agreement,
             started=around.clock.now(),
+            nonce=offer.nonce,
         )
         meter = Meter(
             transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock, watch=watch
         )
-        recover(around, self._live)
-        row = around.store.begin(new)
+        if before is None:
+            row = around.store.begin(new)
+        else:
+            row = before.id
+            around.store.taken_up(row)
         self._live[row] = meter
-        return _Job(row, peer, offer, content, meter)
+        return _Job(row, peer, offer, content, meter, begun=before is not None)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -148,9 +192,14 @@ class Outbox:
                     await stream.send(output.body)
                 elif isinstance(output, Failed):
                     return output
-            lane = stream.lane()
+            job.begun = True
+            lane = MovingLane(stream.lane(), leads=True)
             sending = Sending(machine, job.content, lane, job.meter, around.clock)
-            return await self._threads.run(lane, sending.run, self._threads)
+            try:
+                async with seeking(around, job.offer, lane):
+                    return await self._threads.run(lane, sending.run, self._threads)
+            finally:
+                lane.close()
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience
@@ -167,7 +216,8 @@ class Outbox:
 
     def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
         around, offer, receipt = self._around, job.offer, delivered.receipt
-        path = job.meter.path or ""
+        paths = job.meter.paths or {job.meter.path or "": 0}  # where nothing had to travel
+        path = max(paths, key=paths.__getitem__)
         outcome = Outcome(
             digest=receipt.digest,
             manifest=receipt.manifest,
@@ -184,9 +234,9 @@ class Outbox:
             bytes_sent=job.meter.sent,
             seconds=round(seconds, 3),
             mb_per_s=rate(offer.bytes, seconds),
-            first_path=path,
+            first_path=next(iter(paths)),
             path=path,
-            paths={path: job.meter.sent},
+            paths=paths,
             receipt=outcome.receipt,
             manifest=outcome.manifest,
             agreement=offer.agreement,
@@ -201,8 +251,17 @@ class Outbox:
                 hint="run comity trust to see what is agreed",
             )
         return TransferFailed(
-            f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
+            f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
+            hint="run the same command again: it continues where it stopped",
         )
+
+    def _stopped(self, job: _Job, error: ComityError) -> None:
+        """It can be continued, if it ever began and the agreement is in force."""
+        meter = job.meter
+        if job.begun and not self._around.ended(job.peer):
+            record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
+        else:
+            self._failed(job, error)
 
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter

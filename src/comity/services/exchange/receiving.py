@@ -3,11 +3,13 @@
 ``fill`` runs from the accepted offer until every byte is verified and on disk, ``thank`` sends the receipt
 once the inbox has committed, ``give_up`` tells the peer why there is none. While it checks or waits for the
 disk it says so every few seconds, so that the peer doesn't take it for dead.
+
+A worker beside it hashes and writes one chunk while the next one arrives: a chunk is in hand until it is
+hashed and the machine has judged it, and being written until its memory is needed for another.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -31,6 +33,8 @@ from comity.protocol.exchange.events import (
     ContentDigest,
     CopyChunk,
     Failed,
+    Look,
+    Looked,
     MessageReceived,
     ReceiverEvent,
     Send,
@@ -38,11 +42,13 @@ from comity.protocol.exchange.events import (
     VerifyContent,
     WriteChunk,
 )
+from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
+from comity.services.exchange.worker import Worker
 from comity.storage.blobs import Part
 from comity.transport.interface import Lane
 
@@ -64,6 +70,8 @@ class Receiving:
         self._clock = clock
         self._speak_every = speak_every
         self._spoken = clock.monotonic()
+        self._in_hand: tuple[int, memoryview, Future[bytes]] | None = None
+        self._writing: Future[None] | None = None
 
     def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
         """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError."""
@@ -71,9 +79,12 @@ class Receiving:
             part = create()
         except ComityError as error:
             return self.give_up(error)
+        worker = Worker(threads)
         try:
-            outcome = self._exchange(Assembly(part, self._meter.size), threads)
+            digests = self._machine.manifest.digests
+            outcome = self._exchange(Assembly(part, self._meter.size, digests), worker)
         finally:
+            worker.close()
             part.close()
         if isinstance(outcome, Failed):
             self._finish()
@@ -93,52 +104,90 @@ class Receiving:
         self._finish()
         return failed
 
-    def _exchange(self, assembly: Assembly, threads: Threads) -> Commit | Failed:
+    def _exchange(self, assembly: Assembly, worker: Worker) -> Commit | Failed:
         while True:
             try:
-                outcome = self._next(assembly)
+                outcome = self._next(assembly, worker)
                 if isinstance(outcome, Commit):
-                    self._wait(threads.start(assembly.sync))
+                    self._wait(worker.submit(assembly.sync))
             except (DiskFull, StorageUnusable) as error:
                 return self._trouble(error)
             if outcome is not None:
                 return outcome
 
-    def _next(self, assembly: Assembly) -> Commit | Failed | None:
-        """Take one frame and do what follows from it."""
+    def _next(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
+        """Take one frame and do what follows from the one before."""
+        self._written()  # the lane uses that memory again
+        if self._in_hand is not None and not self._lane.ready():
+            return self._judge(assembly, worker)  # there is time
         body = self._lane.receive()
+        outcome = self._judge(assembly, worker)
+        if outcome is not None:
+            return outcome
         if body is None:
             return self._trouble(RemoteProtocolError("the peer ended the stream before its close"))
         if not is_chunk(body):
-            return self._step(MessageReceived(bytes(body)), assembly)
+            self._written()
+            return self._step(MessageReceived(bytes(body)), assembly, worker)
         try:
             index, piece = parse_chunk(body)
         except RemoteProtocolError as error:
             return self._trouble(error)
-        arrived = ChunkArrived(index, len(piece), hashlib.sha256(piece).digest())
-        return self._step(arrived, assembly, piece)
+        self._in_hand = (index, piece, worker.submit(assembly.digest, piece))
+        return None
+
+    def _judge(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
+        """Let the machine see the chunk in hand, if there is one."""
+        if self._in_hand is None:
+            return None
+        index, piece, digest = self._in_hand
+        self._in_hand = None
+        arrived = ChunkArrived(index, len(piece), digest.result())
+        return self._step(arrived, assembly, worker, piece)
+
+    def _written(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
     def _step(
-        self, event: ReceiverEvent, assembly: Assembly, piece: memoryview | None = None
+        self, event: ReceiverEvent, assembly: Assembly, worker: Worker, piece: memoryview | None = None
     ) -> Commit | Failed | None:
         for output in self._machine.handle(event, self._clock.now()):
             match output:
                 case Send():
                     self._lane.send(output.body)
                 case WriteChunk() if piece is not None:
-                    assembly.write(output.offset, piece)
-                    self._meter.sent += output.length
+                    self._writing = worker.submit(assembly.write, output.offset, piece)
+                    self._meter.travelled(output.length, self._lane.info.path)
                     self._meter.done += output.length
                 case CopyChunk():
+                    self._written()
                     assembly.copy(output.source, output.offset, output.length)
                     self._meter.done += output.length
                     self._speak()
+                case Look():
+                    found = Looked(self._recall(output, assembly))
+                    return self._step(found, assembly, worker)
                 case VerifyContent():
                     digest = assembly.content_digest(self._speak)
-                    return self._step(ContentDigest(digest), assembly)
+                    return self._step(ContentDigest(digest), assembly, worker)
                 case Commit() | Failed():
                     return output
         return None
+
+    def _recall(self, look: Look, assembly: Assembly) -> frozenset[int]:
+        """Which of the chunks that are looked for lie in the part already."""
+        manifest, found = self._machine.manifest, set()
+        for index in range(look.first, look.first + look.count):
+            length = manifest.length(index)
+            if assembly.recall(manifest.offset(index), length, manifest.digest(index)):
+                found.add(index)
+                self._meter.done += length
+                self._speak()
+            elif manifest.digests == RUNNING:
+                break
+        return frozenset(found)
 
     def _trouble(self, error: ComityError) -> Failed:
         """The peer hears what is meant for it; this side keeps the cause."""

@@ -43,6 +43,15 @@ def record_failure(
         _append(around, "exchange.refused" if refused else "exchange.failed", around.store.get(row), error)
 
 
+def record_interruption(
+    around: Surroundings, row: int, error: ComityError, *, done: int = 0, path: str | None = None
+) -> None:
+    """It stopped, and can be taken up again."""
+    with around.db.transaction():
+        around.store.interrupted(row, around.clock.now(), error.message, done=done, path=path)
+        _append(around, "exchange.interrupted", around.store.get(row), error)
+
+
 def _append(
     around: Surroundings, kind: str, stored: StoredTransfer, error: ComityError | None = None
 ) -> None:

@@ -1,7 +1,7 @@
 """One lane's thread on the sending side: does what ``protocol.exchange.sender`` says, and nothing else.
 
-The offer was accepted before; here pages and chunks go out, up to the receipt. It holds one chunk in memory,
-and a second one in the thread that hashes ahead.
+The offer was accepted before; here pages and chunks go out, up to the receipt. A thread beside it hashes
+ahead; what the peer asks for goes before further pages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from dataclasses import replace
 
 from comity import limits
 from comity.clock import Clock
-from comity.errors import FileChanged, FileUnusable, LinkLost, RemoteProtocolError, VerificationFailed
+from comity.errors import (
+    FileChanged,
+    FileUnusable,
+    LinkLost,
+    RemoteProtocolError,
+    TransferFailed,
+    VerificationFailed,
+)
 from comity.protocol.exchange.events import (
     Delivered,
     Failed,
@@ -23,7 +30,8 @@ from comity.protocol.exchange.events import (
 )
 from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
-from comity.services.exchange.content import Content, Hasher
+from comity.services.exchange.content import Content
+from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.transport.interface import Lane
@@ -38,8 +46,8 @@ class Sending:
         self._lane = lane
         self._meter = meter
         self._clock = clock
-        self._hasher = Hasher(content)
-        self._chunk = memoryview(bytearray(min(content.size, limits.CHUNK_BYTES)))
+        self._hasher = Hasher(content, machine.manifest.digests)
+        self._chunk = memoryview(b"")  # for what has to be read again
 
     def run(self, threads: Threads) -> Delivered | Failed:
         """Move everything, and finish the link whatever came of it. LinkLost, RemoteProtocolError."""
@@ -55,13 +63,23 @@ class Sending:
 
     def _exchange(self) -> Delivered | Failed:
         while True:
-            needs = self._machine.needs
-            event = self._hasher.next() if needs is Need.CONTENT else self._message()
+            event = self._hashed() if self._machine.needs is Need.CONTENT else self._message()
             outcome = self._step(event)
             if outcome is not None:
                 return outcome
             self._meter.done = self._machine.bytes_done
             self._meter.show("verifying" if self._machine.state is State.CLOSED else "sending")
+
+    def _hashed(self) -> SenderEvent:
+        """The next chunk's hash, or what the peer says before it is there."""
+        given_up = self._clock.monotonic() + limits.LANE_TIMEOUT
+        while not self._lane.ready():
+            hashed = self._hasher.next(limits.GLANCE_SECONDS)
+            if hashed is not None:
+                return hashed
+            if self._clock.monotonic() > given_up:
+                return Trouble(TransferFailed("the file could not be read in time"))
+        return self._message()
 
     def _message(self) -> SenderEvent:
         body = self._lane.receive()
@@ -75,17 +93,25 @@ class Sending:
                 case Send():
                     self._lane.send(output.body)
                 case SendChunk():
-                    piece = self._chunk[: output.length]
                     try:
-                        self._content.read_into(output.offset, piece)
+                        self._send_chunk(output)
                     except (FileChanged, FileUnusable) as error:
                         return self._step(Trouble(error))
-                    self._lane.send(chunk_header(output.index), piece)
-                    self._meter.sent += output.length
-                    self._meter.show("sending")
                 case Delivered() | Failed():
                     return output
         return None
+
+    def _send_chunk(self, chunk: SendChunk) -> None:
+        piece = self._hasher.take(chunk.offset, chunk.length)
+        if piece is None:
+            if len(self._chunk) < chunk.length:
+                self._chunk = memoryview(bytearray(chunk.length))
+            piece = self._chunk[: chunk.length]
+            self._content.read_into(chunk.offset, piece)
+        self._lane.send(chunk_header(chunk.index), piece)
+        self._hasher.give_back()
+        self._meter.travelled(chunk.length, self._lane.info.path)
+        self._meter.show("sending")
 
     def _explained(self, outcome: Delivered | Failed) -> Delivered | Failed:
         """A chunk that the peer found to be different is a file that changed after it was hashed."""

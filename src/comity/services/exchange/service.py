@@ -6,6 +6,7 @@ It owns the threads and what runs now; ``outbox`` and ``inbox`` do the work.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from comity import limits
@@ -75,19 +76,30 @@ class ExchangeService:
         """Received files that are still in their place, the newest first; TimedOut, InvalidInput.
 
         With ``wait``: files that were sent under this name, as soon as there is one, at most ``timeout``
-        seconds from now.
+        seconds from now. With ``arrivals``: as soon as it is another number, or after ``timeout`` seconds.
         """
+        if request.arrivals is not None:
+            await self._another(request.arrivals, request.timeout)
         try:
             async with asyncio.timeout(request.timeout if request.wait is not None else None):
                 while True:
                     arrived = self._arrived
                     found = self._received(request)
                     if found or request.wait is None:
-                        return ReceivedResult(files=found)
+                        return ReceivedResult(files=found, arrivals=self._around.store.arrivals())
                     await arrived.wait()
         except TimeoutError:
             name = printable(request.wait or "", limits.FILE_NAME_BYTES)
             raise TimedOut(f"no file named {name} arrived within {request.timeout:g} seconds") from None
+
+    async def _another(self, known: int, timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while True:
+                    arrived = self._arrived
+                    if self._around.store.arrivals() != known:
+                        return
+                    await arrived.wait()
 
     def transfers(self) -> TransfersResult:
         """Transfers in both directions, the newest first; what runs now as far as it is."""

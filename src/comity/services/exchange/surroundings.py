@@ -37,7 +37,8 @@ class Trust(Protocol):
 class Surroundings:
     """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both.
 
-    ``patience``: seconds for an offer to come on a new stream, and for its answer.
+    ``patience``: seconds for an offer to come on a new stream, and for its answer. ``pauses``: seconds before
+    each attempt to go on where a link was lost; they begin anew after an attempt that moved much.
     """
 
     network: Network
@@ -51,6 +52,7 @@ class Surroundings:
     clock: Clock
     entropy: Entropy
     patience: float = limits.EXCHANGE_ANSWER_TIMEOUT
+    pauses: tuple[float, ...] = limits.RETRY_PAUSES
 
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
         """Who a receipt between these two is about, in this node's realm."""

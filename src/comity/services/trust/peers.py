@@ -179,7 +179,7 @@ class PeerBook:
         except UnknownPeer as error:
             raise UnknownPeer(f"there is no {printable(text)} in this network", hint=error.hint) from error
         except RendezvousUnreachable as error:
-            raise RendezvousUnreachable(
+            raise type(error)(
                 f"{printable(text)} is not among your agreements, and the rendezvous can't be asked:"
                 f" {error.message}",
                 hint=error.hint,

@@ -1,0 +1,135 @@
+"""How fast artifacts travel, beside other programs, in one run on one machine: medians, memory, CPU.
+
+    python bench/transfer.py             everything, and docs/reference/performance.md is written
+    python bench/transfer.py --quick     142 MB on tmpfs, three times; nothing is written
+    python bench/transfer.py --sizes 1GiB --places tmpfs --repeats 5
+
+Everything is measured as processes: from a command's start to its end. Contents are random and never the same
+twice. What Comity delivers is verified, fsynced and signed for; of the others only the ceiling and rsync
+fsync.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench")])
+
+from transfers.report import Row, page, table  # noqa: E402  the path is set above
+from transfers.rivals import Ceiling, Comity, Cp, Rival, Rsync, Run, Scp, Ssh  # noqa: E402  likewise
+from transfers.stage import Nodes  # noqa: E402  likewise
+
+SIZES = {"1MB": 10**6, "142MB": 142 * 10**6, "1GiB": 2**30}
+PLACES = {"tmpfs": "/dev/shm", "disk": tempfile.gettempdir()}  # noqa: S108  a benchmark's own folder in it
+PAGE = ROOT / "docs/reference/performance.md"
+STAMP_EVERY = 2**19
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="142 MB on tmpfs, three times")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rivals whose name begins so")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} in any case")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))  # so that what was started is ended
+    if chosen.quick:
+        chosen.sizes, chosen.places, chosen.repeats = ["142MB"], ["tmpfs"], 3
+    rows = [row for place in chosen.places for row in run_place(place, chosen)]
+    print(table(rows))
+    if chosen.write or len(sys.argv) == 1:
+        PAGE.write_text(page(PAGE, rows, chosen.repeats, machine()))
+        print(f"\nwritten: {PAGE.relative_to(ROOT)}")
+
+
+def run_place(place: str, chosen: argparse.Namespace) -> Iterator[Row]:
+    if not os.path.isdir(PLACES[place]):
+        print(f"{place}: {PLACES[place]} is not there")
+        return
+    with stage(Path(PLACES[place])) as (folder, rivals):
+        target = folder / "target"
+        target.mkdir()
+        for size in chosen.sizes:
+            file = folder / f"artifact-{size}"
+            make(file, SIZES[size])
+            runs: dict[str, list[Run]] = {}
+            wanted = [r for r in rivals if not chosen.only or r.name.startswith(tuple(chosen.only))]
+            for _ in range(chosen.repeats):  # in turn, so that a busy minute hits all of them
+                for rival in wanted:
+                    if not rival.absent:
+                        stamp(file)
+                        runs.setdefault(rival.name, []).append(rival.move(file, target))
+            for rival in wanted:
+                row = Row.of(place, size, SIZES[size], rival.name, rival.absent, runs.get(rival.name, []))
+                print(table([row]).splitlines()[-1], flush=True)
+                yield row
+            file.unlink()
+
+
+@contextmanager
+def stage(place: Path) -> Iterator[tuple[Path, list[Rival]]]:
+    folder = Path(tempfile.mkdtemp(prefix="comity-bench-", dir=place))
+    nodes = Nodes(folder)
+    ssh = Ssh(folder / "ssh")
+    rivals: list[Rival] = [
+        Comity(nodes, "direct"),
+        Comity(nodes, "relay"),
+        Ceiling(raw=True),
+        Ceiling(raw=False),
+        Scp(ssh),
+        Rsync(ssh),
+        Cp(),
+    ]
+    try:
+        yield folder, rivals
+    finally:
+        ssh.end()
+        nodes.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make(file: Path, size: int) -> None:
+    block = os.urandom(2**22)
+    with file.open("wb") as out:
+        for at in range(0, size, len(block)):
+            out.write(block[: min(len(block), size - at)])
+
+
+def stamp(file: Path) -> None:
+    """Make every chunk another one than before."""
+    descriptor = os.open(file, os.O_WRONLY)
+    for at in range(0, os.fstat(descriptor).st_size - 16, STAMP_EVERY):
+        os.pwrite(descriptor, os.urandom(16), at)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def machine() -> str:
+    model = "unknown processor"
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next(
+            (line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model
+        )
+    cores = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.release()}"
+    return f"{cores} cores ({model}), {system}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The file is hashed ahead of the network, in a thread of its own, and read only once where that is possible.
+
+What was read to be hashed is usually sent next, so the last few chunks stay in memory until they are sent or
+their room is needed: a slow network finds them gone, and reads them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections import OrderedDict
+
+from comity.errors import ComityError
+from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
+from comity.protocol.exchange.manifest import RUNNING, Digests, Entry, digest_text, fixed_edges, fixed_length
+from comity.services.exchange.content import Content
+
+HashEvent = Hashed | ContentHashed | Trouble
+
+_HASHED_AHEAD = 4  # chunks; the machine lets pages run ahead by itself
+_KEPT = 4  # chunks in memory: one is being hashed, one sent
+_POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
+
+
+class Hasher:
+    """Hashes a content's chunks in one thread (``run``) for another, which calls everything else."""
+
+    def __init__(self, content: Content, digests: Digests = RUNNING) -> None:
+        self._content = content
+        self._digests = digests
+        self._ready: queue.Queue[HashEvent] = queue.Queue(maxsize=_HASHED_AHEAD)
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, memoryview] = OrderedDict()  # by offset, the oldest first
+        self._free: list[memoryview] = []
+        self._made = 0
+        self._taken: int | None = None
+
+    def run(self) -> None:
+        """Every chunk, then the whole, or the first trouble; returns early once ``stop`` was called."""
+        try:
+            self._hash()
+        except ComityError as error:
+            self._put(Trouble(error))
+
+    def next(self, timeout: float) -> HashEvent | None:
+        """What was hashed next; None where nothing is within ``timeout`` seconds."""
+        try:
+            return self._ready.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def take(self, offset: int, length: int) -> memoryview | None:
+        """The chunk there, if it is still in memory; it stays until ``give_back``."""
+        with self._lock:
+            buffer = self._kept.get(offset)
+            self._taken = None if buffer is None else offset
+            return None if buffer is None else buffer[:length]
+
+    def give_back(self) -> None:
+        """What was taken is sent."""
+        with self._lock:
+            if self._taken is not None:
+                self._free.append(self._kept.pop(self._taken))
+                self._taken = None
+
+    def stop(self) -> None:
+        """Nobody asks for more."""
+        self._stopped.set()
+
+    def _hash(self) -> None:
+        whole = hashlib.sha256()
+        for offset, length in fixed_edges(self._content.size):
+            buffer = self._room()
+            piece = buffer[:length]
+            self._content.read_into(offset, piece)
+            self._content.check_unchanged()
+            whole.update(piece)
+            running = self._digests == RUNNING
+            digest = whole.copy().digest() if running else hashlib.sha256(piece).digest()
+            with self._lock:
+                self._kept[offset] = buffer
+            if not self._put(Hashed((Entry(length, digest),))):
+                return
+        self._content.check_unchanged()
+        self._put(ContentHashed(digest_text(whole.digest())))
+
+    def _room(self) -> memoryview:
+        """Memory for a chunk: fresh, given back, or the oldest that nobody took."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            if self._made < _KEPT:
+                self._made += 1
+                return memoryview(bytearray(min(self._content.size, fixed_length(self._content.size))))
+            oldest = next(offset for offset in self._kept if offset != self._taken)
+            return self._kept.pop(oldest)
+
+    def _put(self, event: HashEvent) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._ready.put(event, timeout=_POLL)
+            except queue.Full:
+                continue
+            return True
+        return False

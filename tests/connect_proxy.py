@@ -1,0 +1,157 @@
+"""An HTTP proxy on loopback for tests: it knows CONNECT, and how to refuse it in every way that real ones do.
+
+It resolves names by its own table, as a hospital's proxy does for names that the inside can't resolve. It
+runs on an event loop in a thread of its own; its attributes may be changed between two connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ssl
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+
+_SECONDS = 20.0
+_HEAD_BYTES = 65536
+_READ = 65536
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: its first line, and its headers by their names in lower case."""
+
+    line: str
+    headers: dict[str, str]
+
+
+@dataclass
+class ConnectProxy:
+    """``names``: ``host:port`` to where it really connects; other targets are what they say.
+
+    ``login``: the ``user:password`` that is wanted; ``schemes``: what a 407 offers. ``answer``: said instead
+    of opening any tunnel; empty bytes hang up. ``silent``: requests are read and never answered. ``context``:
+    the connection to the proxy itself is TLS.
+    """
+
+    names: dict[str, int] = field(default_factory=dict)
+    login: str | None = None
+    schemes: tuple[str, ...] = ('Basic realm="proxy"',)
+    answer: bytes | None = None
+    silent: bool = False
+    context: ssl.SSLContext | None = None
+    asked: list[Asked] = field(default_factory=list)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._guests: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> ConnectProxy:
+        self._thread.start()
+        assert self._ready.wait(_SECONDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        server = await asyncio.start_server(self._enter, "127.0.0.1", 0, ssl=self.context)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+        for guest in list(self._guests):
+            guest.cancel()
+        if self._guests:
+            await asyncio.wait(self._guests)
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        guest = asyncio.current_task()
+        assert guest is not None
+        self._guests.add(guest)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._attend(reader, writer)
+        finally:
+            self._guests.discard(guest)
+            await end(writer)
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.asked.append(Asked(first, headers))
+        method, target, _ = first.split()
+        if self.silent:
+            await asyncio.sleep(3600)
+        if self.answer is not None:
+            writer.write(self.answer)
+        elif method != "CONNECT":
+            writer.write(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
+        elif not self._may(headers):
+            offers = "".join(f"Proxy-Authenticate: {scheme}\r\n" for scheme in self.schemes)
+            writer.write(f"HTTP/1.1 407 Proxy Authentication Required\r\n{offers}\r\n".encode())
+        else:
+            await self._join(target, reader, writer)
+
+    def _may(self, headers: dict[str, str]) -> bool:
+        if self.login is None:
+            return True
+        wanted = "Basic " + base64.b64encode(self.login.encode()).decode()
+        return headers.get("proxy-authorization") == wanted
+
+    async def _join(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = target.rpartition(":")
+        if target in self.names:
+            host, port = "127.0.0.1", str(self.names[target])
+        try:
+            far, far_writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            return
+        writer.write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
+        await splice((reader, writer), (far, far_writer))
+
+
+Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def splice(one: Side, two: Side) -> None:
+    """Carry bytes both ways until both sides have ended, or one broke; closes the second one."""
+    copying = [asyncio.ensure_future(_copy(one[0], two[1])), asyncio.ensure_future(_copy(two[0], one[1]))]
+    try:
+        await asyncio.wait(copying, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for each in copying:
+            each.cancel()
+        await asyncio.gather(*copying, return_exceptions=True)
+        await end(two[1])
+
+
+async def end(writer: asyncio.StreamWriter) -> None:
+    """Close, whatever state it is in."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_READ):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+    else:
+        writer.close()

@@ -1,0 +1,199 @@
+"""``comity.connect`` and ``connect_async`` against two real daemons: what a study's program does, by both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import comity
+from comity import control, errors
+from comity.sdk.connection import connect
+from comity.sdk.connection_async import connect_async
+from tests.labs import PATIENCE, Lab
+from tests.region import Region, region
+
+TOPIC = "training/weights-ready"
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Region]:
+    with region() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def labs(here: Region) -> tuple[Lab, Lab]:
+    """Two labs whose agreement was made through the API."""
+    one, two = here.lab("lab-a"), here.lab("lab-b", up=("--listen", "127.0.0.1:0"))
+    with node(one) as a, node(two) as b:
+        asked = a.handshake(b.status().card, "IRB #2026-0142", requested_by="PI", lifetime=86400)
+        assert (asked.status, asked.hostname) == ("sent", "lab-b")
+        until = asyncio.run(_pending(two))
+        assert [request.justification for request in until] == ["IRB #2026-0142"]
+        approved = b.approve("lab-a", fingerprint=one.fingerprint, digest=until[0].digest, wait=20)
+        assert (approved.hostname, approved.session) == ("lab-a", True)
+    return one, two
+
+
+async def _pending(lab: Lab) -> tuple[control.PendingRequest, ...]:
+    async with connect_async(lab.home, environ=lab.environment) as there:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := await there.pending()):
+            assert time.monotonic() < deadline, "no handshake arrived"
+            await asyncio.sleep(0.05)
+        return found
+
+
+def node(lab: Lab) -> comity.Node:
+    return connect(lab.home, environ=lab.environment)
+
+
+def test_identity_and_trust(labs: tuple[Lab, Lab]) -> None:
+    one, two = labs
+    with node(one) as a:
+        assert a.status().fingerprint == a.info().fingerprint == one.fingerprint
+        assert [peer.hostname for peer in a.trusted()] == ["lab-b"]
+        assert a.find("lab-b").fingerprint == two.fingerprint
+        assert [peer.hostname for peer in a.peers()] == ["lab-b"]
+        assert a.ping("lab-b", count=2).received == 2
+        assert a.confirm("lab-b", two.fingerprint).identity == "confirmed"
+        assert a.export_agreement("lab-b").hostname == "lab-b"
+        assert a.pending() == ()
+        with pytest.raises(errors.UnknownPeer):
+            a.ping("lab-z")
+        assert a.set_tags("aggregator").tags == ("aggregator",)
+        assert a.set_visibility(public=False).public is False
+
+
+def test_artifacts(labs: tuple[Lab, Lab], tmp_path: Path) -> None:
+    one, two = labs
+    first, second = tmp_path / "round-1.safetensors", tmp_path / "round-2.safetensors"
+    first.write_bytes(os.urandom(3_000_000))
+    second.write_bytes(b"2")
+    seen: list[control.Progress] = []
+    with node(one) as a, node(two) as b:
+        arrivals = b.arrivals(peer="lab-a", timeout=60)
+        sent = a.send("lab-b", first, progress=seen.append)
+        assert (sent.bytes, sent.to) == (3_000_000, "lab-b")
+        assert seen
+        assert seen[-1].name == "round-1.safetensors"
+        assert Path(next(arrivals).path).read_bytes() == first.read_bytes()
+        waiting = threading.Thread(target=a.send, args=("lab-b", second))
+        waiting.start()
+        assert [file.name for file in b.received("round-2.safetensors", timeout=60)] == [second.name]
+        assert next(arrivals).name == second.name
+        waiting.join()
+        past = b.arrivals(past=True, timeout=1)
+        assert [next(past).name, next(past).name] == [first.name, second.name]
+        with pytest.raises(errors.TimedOut, match="no file arrived"):
+            next(past)
+        assert {transfer.state for transfer in a.transfers()} == {"done"}
+        with pytest.raises(errors.FileUnusable):
+            a.send("lab-b", tmp_path / "absent")
+
+
+def test_events(labs: tuple[Lab, Lab]) -> None:
+    one, two = labs
+    with node(one) as a, node(two) as b:
+        assert b.publish(TOPIC, "0").stored == "here"
+        with b.publisher() as publisher:
+            for number in range(1, 1000):
+                publisher.publish(TOPIC, str(number))
+        assert publisher.published == 999
+        with a.subscribe(TOPIC, timeout=60) as events:
+            assert [next(events).data for _ in range(600)] == [str(number) for number in range(600)]
+        with a.subscribe(TOPIC, timeout=60) as events:
+            assert [next(events).data for _ in range(400)] == [str(number) for number in range(600, 1000)]
+        assert a.publish("for/b", "x", to="lab-b").stored == "peer"
+        with b.subscribe("for/*", peer="lab-a", consumer="c", timeout=60) as events:
+            assert next(events).from_ == "lab-a"
+
+
+def test_what_was_not_handled_comes_again(labs: tuple[Lab, Lab]) -> None:
+    one, two = labs
+    with node(one) as a, node(two) as b:
+        for number in range(3):
+            b.publish("handled", str(number))
+
+        def fail_at_the_second() -> None:
+            with a.subscribe("handled", timeout=60) as events:
+                assert next(events).data == "0"
+                1 // (int(next(events).data) - 1)
+
+        with pytest.raises(ZeroDivisionError):
+            fail_at_the_second()
+        with a.subscribe("handled", timeout=60) as events:
+            assert next(events).data == "1"
+
+
+async def test_all_of_it_for_asyncio(labs: tuple[Lab, Lab], tmp_path: Path) -> None:
+    one, two = labs
+    file = tmp_path / "async-1.safetensors"
+    file.write_bytes(os.urandom(2_000_000))
+    seen: list[control.Progress] = []
+    async with (
+        connect_async(one.home, environ=one.environment) as a,
+        connect_async(two.home, environ=two.environment) as b,
+    ):
+        assert (await a.status()).hostname == (await a.info()).hostname == "lab-a"
+        assert [peer.hostname for peer in await a.trusted()] == ["lab-b"]
+        assert (await a.ping("lab-b")).received == 3
+        arrivals = b.arrivals(peer="lab-a", timeout=60)
+        arriving = asyncio.ensure_future(anext(arrivals))
+        waiting = asyncio.ensure_future(b.received(file.name, timeout=60))
+        await asyncio.sleep(0.5)
+        assert (await a.send("lab-b", file, progress=seen.append)).bytes == 2_000_000
+        assert Path((await arriving).path).read_bytes() == file.read_bytes()
+        assert (await waiting)[0].name == file.name
+        await arrivals.aclose()
+        assert seen
+        async with b.publisher() as publisher:
+            for number in range(300):
+                await publisher.publish("async", str(number))
+        assert publisher.published == 300
+        async with a.subscribe("async", timeout=60) as events:
+            assert [(await anext(events)).data for _ in range(300)] == [str(number) for number in range(300)]
+        with pytest.raises(errors.TimedOut, match="no event"):
+            async with a.subscribe("async", timeout=0.5) as events:
+                await anext(events)
+        with pytest.raises(errors.UnknownPeer):
+            await a.find("lab-z")
+
+
+def test_a_home_without_a_running_node_is_started_on_demand(here: Region) -> None:
+    lab = here.site("lab-c")
+    lab.init(here.rendezvous.join)
+    with pytest.raises(errors.NotRunning):
+        node(lab)
+    before = dict(os.environ)
+    os.environ.update(lab.environment)
+    try:
+        with comity.connect(start=True) as started:
+            status = started.status()
+            lab.pid = status.pid or 0
+            assert (status.running, status.hostname) == (True, "lab-c")
+        with comity.connect(start=True) as again:
+            assert again.status().pid == lab.pid
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        lab.down()
+
+
+def test_revoking(here: Region, labs: tuple[Lab, Lab]) -> None:
+    one, two = labs
+    with node(one) as a, node(two) as b:
+        assert a.revoke("lab-b", "the study is over", wait=20).status == "revoked"
+        assert a.trusted() == ()
+        assert [peer.status for peer in a.agreements().ended] == ["revoked"]
+        with pytest.raises(errors.ComityError):
+            b.send("lab-a", two.home / "config.toml")
+        a.handshake(two.card, "again")
+        asyncio.run(_pending(two))
+        assert b.reject("lab-a", "no more").status == "rejected"
