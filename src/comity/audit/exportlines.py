@@ -81,6 +81,7 @@ def parse_line(number: int, data: bytes) -> Line:
     if len(data) > limits.EXPORT_LINE_BYTES:
         raise AuditInvalid(f"line {number} of the file is too long")
     try:
-        return _DECODER.decode(data)
+        line: Line = _DECODER.decode(data)
+        return line
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AuditInvalid(f"line {number} of the file is malformed: {printable(str(error), 200)}") from error
