@@ -55,6 +55,8 @@ from comity.control.events import (
     SubscriptionView,
 )
 from comity.control.exchange import (
+    CancelRequest,
+    CancelResult,
     Progress,
     ReceivedFile,
     ReceivedRequest,
@@ -142,6 +144,8 @@ __all__ = [
     "AuditVerifyRequest",
     "AuditVerifyResult",
     "AuditWitnessesResult",
+    "CancelRequest",
+    "CancelResult",
     "CharterChange",
     "CharterDiffResult",
     "CharterExplainRequest",

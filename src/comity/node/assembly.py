@@ -7,7 +7,7 @@ logic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from comity import control
@@ -30,7 +30,7 @@ from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
 from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
-from comity.services.exchange import ExchangeService
+from comity.services.exchange import ExchangeService, Rules
 from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
@@ -102,6 +102,7 @@ class Ground:
     log_certificate: Callable[[Notary], Envelope]
     witnesses: tuple[str, ...]
     blobs: BlobStore
+    exchange: Rules = field(default_factory=Rules)
     config: ConfigFile
     rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
     network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
@@ -198,6 +199,7 @@ def assemble(ground: Ground) -> Node:
             blobs=ground.blobs,
             clock=clock,
             entropy=entropy,
+            rules=ground.exchange,
         )
     )
     events = EventsService(

@@ -117,6 +117,7 @@ def build(home: Home, settings: Settings) -> Built:
                 ),
                 witnesses=settings.witnesses,
                 blobs=FileBlobStore(home.incoming, home.received),
+                exchange=settings.exchange,
                 config=home,
                 rendezvous=rendezvous,
                 network=network,

@@ -27,7 +27,9 @@ class Config:
     ``punch``: try simultaneous opens with peers. ``witnesses``: partners, by name or fingerprint, that
     countersign the audit log; all of them where it is empty.
     ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
-    ``ca_bundle``: how connections to the rendezvous leave this machine.
+    ``ca_bundle``: how connections to the rendezvous leave this machine. ``inbox_quota`` and
+    ``artifact_limit`` are sizes, ``bandwidth`` is a rate, ``partials_kept`` a duration, as
+    ``control.amounts`` reads them; empty is no bound.
     """
 
     hostname: str
@@ -46,6 +48,10 @@ class Config:
     no_proxy: tuple[str, ...] = ()
     proxy_credentials_file: str = ""
     ca_bundle: str = ""
+    inbox_quota: str = "1TB"
+    artifact_limit: str = ""
+    bandwidth: str = ""
+    partials_kept: str = "7d"
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))
