@@ -30,6 +30,14 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         kept = _kept(path, key, notary, now)
         if kept is not None:
             return kept
+    envelope = make_certificate(key, notary, clock, entropy)
+    write_private(path, envelope.to_json(), replace=True)
+    return envelope
+
+
+def make_certificate(key: AuditKey, notary: Notary, clock: Clock, entropy: Entropy) -> Envelope:
+    """A new LogKey statement of this key."""
+    now = int(clock.now())
     statement = LogKey(
         rendezvous=str(notary.rendezvous),
         network=notary.network,
@@ -40,9 +48,7 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         origin=key.origin,
         key=key.public.hex(),
     )
-    envelope = notary.sign(statement)
-    write_private(path, envelope.to_json(), replace=True)
-    return envelope
+    return notary.sign(statement)
 
 
 def origin_of(path: Path) -> str | None:
