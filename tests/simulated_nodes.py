@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, assemble
+from comity.node.assembly import assemble
+from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
 from comity.services.logkey import make_certificate

@@ -17,8 +17,9 @@ from comity.errors import RemoteProtocolError
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
-from comity.node.assembly import Ground, Node, assemble
+from comity.node.assembly import assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.parts import Ground, Node
 from comity.node.surroundings import look_around
 from comity.protocol.statements import Predecessor
 from comity.protocol.succession import open_rotation
