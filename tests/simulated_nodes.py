@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, assemble
+from comity.node.assembly import assemble
+from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
 from comity.services.guard import Guard
+from comity.services.logkey import make_certificate
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs_memory import MemoryBlobStore
@@ -29,6 +31,8 @@ from comity.transport.memory_rendezvous import MemoryRendezvous
 from tests.worlds import Town, identity_of
 
 PORT = 7443
+#: A log keeps its key when its node starts again.
+AUDIT_KEYS: dict[str, AuditKey] = {}
 
 
 class ConfigInMemory:
@@ -64,6 +68,7 @@ class SimulatedNode:
         self.town = town
         self.identity = identity_of(name)
         self.key = self.identity.public
+        self.audit_key = AUDIT_KEYS.setdefault(name, AuditKey.generate(self.key))
         self.db = db or open_node_database(MEMORY)
         join = town.server.join
         self.card = Card(hostname or name, join.authority, self.key.fingerprint)
@@ -99,6 +104,7 @@ class SimulatedNode:
             Ground(
                 identity=self.identity,
                 join=join,
+                predecessor=None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
@@ -114,7 +120,9 @@ class SimulatedNode:
                 clock=town.clock,
                 entropy=entropy,
                 db=self.db,
-                audit_key=AuditKey.generate(self.key),
+                audit_key=self.audit_key,
+                log_certificate=lambda notary: make_certificate(self.audit_key, notary, town.clock, entropy),
+                witnesses=(),
                 blobs=MemoryBlobStore(),
                 config=self.config,
                 rendezvous=rendezvous,
@@ -128,6 +136,7 @@ class SimulatedNode:
     async def start(self) -> None:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()
@@ -137,6 +146,7 @@ class SimulatedNode:
             node.presence.run(),
             node.rendezvous.run(),
             node.charters.run(),
+            node.witness.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":

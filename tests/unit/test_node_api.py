@@ -90,7 +90,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         exchange=node.node.exchange,
         events=node.node.events,
         forwarding=node.node.forwarding,
-        audit=node.node.audit,
+        audit=node.node.desk,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
         stop=served.stopped.set,
@@ -169,6 +169,8 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
         *("charter-propose", "charter-read", "charter-sign", "charter-status", "charter-end"),
         *("charter-attest", "charter-suspend", "charter-lift", "charter-explain"),
+        *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "retire"),
+        "agreement-export",
         *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",
@@ -180,6 +182,11 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "cancel",
             "audit-log",
             "audit-verify",
+            "audit-witnesses",
+            "audit-prove",
+            "audit-redact",
+            "audit-export",
+            "audit-checkpoint",
         ),
     }
     assert "SendResult" not in schema["components"]["schemas"]  # it comes in lines, which OpenAPI can't say

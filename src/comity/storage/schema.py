@@ -17,8 +17,10 @@ from comity.storage import (
     exchange,
     forwarding,
     sealing,
+    settled,
     trust,
     usage,
+    witness,
 )
 from comity.storage.database import Database
 
@@ -29,6 +31,8 @@ MIGRATIONS = (
     + trust.TABLES
     + exchange.TABLES
     + events.TABLES
+    + witness.TABLES
+    + settled.TABLES
     + forwarding.TABLES
     + charter.TABLES
     + usage.TABLES,

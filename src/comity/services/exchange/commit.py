@@ -23,6 +23,7 @@ from comity.errors import ComityError, Denied
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.basis import Basis
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.records import (
@@ -53,6 +54,7 @@ class Arrival:
     operation: Operation
     lane: MovingLane | None = None
     held: bool = False
+    basis: Basis | None = None
 
     @property
     def meter(self) -> Meter:

@@ -30,7 +30,7 @@ from comity.services.exchange.content import Content
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
-from comity.storage.blobs import Part
+from comity.storage.parts import Part
 
 _PIECE = limits.MIB
 
