@@ -23,6 +23,7 @@ import msgspec
 
 from comity import limits
 from comity.errors import RemoteProtocolError, VersionMismatch
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import CONTENT, ENTRY_BYTES, RUNNING, Entry, Manifest, unpack_entries
 from comity.protocol.wire import Count, Digest, Hex16, Hex32, decode, encode
 
@@ -50,18 +51,6 @@ class Type(IntEnum):
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
-
-
-class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sender says of the content, where a charter governs: the receiver judges by it, and verifies
-    all of it before the artifact appears.
-
-    ``signature``: the JSON of a DSSE envelope over ``statements.ArtifactSignature``.
-    """
-
-    digest: Digest
-    format: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{0,32}\Z")]
-    signature: Annotated[str, msgspec.Meta(max_length=limits.ARTIFACT_SIGNATURE_BYTES)] = ""
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):

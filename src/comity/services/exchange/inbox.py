@@ -279,7 +279,9 @@ class Inbox:
         peer, meter = arrival.peer, arrival.meter
         over = self._around.over(peer, arrival.operation)
         if over is not None:
-            return TransferFailed(f"during the transfer with {peer.hostname}: {over}")
+            ended = self._around.ended(peer)
+            why = f"the agreement with {peer.hostname} ended" if ended else over
+            return TransferFailed(f"{why} during the transfer")
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )

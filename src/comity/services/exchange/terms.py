@@ -22,9 +22,10 @@ from comity.identity.keys import PublicKey
 from comity.policy.charter.formats import format_of
 from comity.policy.operation import Operation
 from comity.protocol.charter.statements import claimed_issuer
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.manifest import digest_text
-from comity.protocol.exchange.messages import Described, Offer
+from comity.protocol.exchange.messages import Offer
 from comity.protocol.statements import ArtifactSignature
 from comity.services.exchange.content import Content
 from comity.services.exchange.progress import Meter

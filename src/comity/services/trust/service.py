@@ -14,6 +14,7 @@ from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
 from comity.protocol.statements import (
     HandshakeRequest,
+    PairStatement,
     Predecessor,
     Revocation,
     payload_type,
