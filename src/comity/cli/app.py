@@ -60,6 +60,7 @@ _SECTIONS = {
         "send-file": Entry("comity.cli.exchange:send_file", "Send a file to a trusted peer."),
         "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),
         "transfers": Entry("comity.cli.exchange:transfers", "List what is on its way, and what was."),
+        "cancel": Entry("comity.cli.exchange:cancel", "End a transfer for good, on both sides."),
     },
     "Events": {
         "publish": Entry("comity.cli.events:publish", "Publish an event to trusted peers."),
@@ -70,7 +71,7 @@ _SECTIONS = {
         "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
     },
     "Evidence": {
-        "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
+        "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),

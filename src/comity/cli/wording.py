@@ -1,15 +1,11 @@
-"""How numbers, ciphers, times and durations read, and how a duration is typed. It prints nothing."""
+"""How numbers, ciphers, times and durations read; ``control.amounts`` has how they are typed. No printing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from comity.errors import InvalidInput
-
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_DURATION = re.compile(r"([0-9]{1,9})([smhdwy])\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31_536_000}
 
 
 def size(count: int) -> str:
@@ -42,6 +38,11 @@ def moment(time: str) -> str:
     return f"{time[:-1].replace('T', ' ')} UTC" if time.endswith("Z") else time
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """``1 entry``, ``2 entries``."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def listing(items: Sequence[str]) -> str:
     """``a, b``, or ``none``."""
     return ", ".join(items) or "none"
@@ -56,13 +57,3 @@ def span(seconds: float) -> str:
             parts.append(f"{left // length}{unit}")
             left %= length
     return " ".join(parts[:2])
-
-
-def parse_duration(text: str) -> int:
-    """Seconds in ``90d``, ``12h``, ``2w``; InvalidInput."""
-    match = _DURATION.match(text.strip().lower())
-    if match is None:
-        raise InvalidInput(
-            "a duration is a number and one of s, m, h, d, w, y", hint="write ninety days as 90d"
-        )
-    return int(match[1]) * _SECONDS[match[2]]

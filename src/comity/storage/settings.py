@@ -19,9 +19,11 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from comity import limits
+from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.authority import parse_listen
 from comity.identity.card import JoinUrl
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.proxying import ProxyUrl, parse_bypass
@@ -83,6 +85,11 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
         raise InvalidInput(f"not a network: {error}".lower(), hint="write it like 10.20.0.0/16") from error
 
 
+def partners(text: str) -> tuple[str, ...]:
+    """Hostnames and fingerprints, with commas or blanks between them."""
+    return tuple(_partner(word) for word in _words(text))
+
+
 def file(text: str) -> Path | None:
     """A file's path, ``~`` for the home folder; None for none."""
     try:
@@ -108,6 +115,28 @@ def log_format(text: str) -> LogFormat:
     if text == "json":
         return "json"
     raise InvalidInput("no such format", hint="write text or json")
+
+
+def amount(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    """What ``parse`` reads; None for nothing: there is no such bound."""
+    return lambda text: parse(text) if text.strip() else None
+
+
+def as_written(parse: Callable[[str], int]) -> Callable[[str], str]:
+    """The text itself, if ``parse`` reads it: ``50GB`` stays ``50GB``."""
+
+    def checked(text: str) -> str:
+        amount(parse)(text)
+        return text.strip()
+
+    return checked
+
+
+def kept(text: str) -> str:
+    """How long something is kept: a duration that is not zero."""
+    if parse_duration(text) == 0:
+        raise InvalidInput("nothing can be kept for so short a time", hint="write seven days as 7d")
+    return text.strip()
 
 
 @dataclass(frozen=True)
@@ -142,10 +171,15 @@ SETTINGS: dict[str, Setting] = {
         Setting("passphrase_file", file, "--passphrase-file"),
         Setting("log_format", log_format),
         Setting("punch", yes_or_no),
+        Setting("witnesses", partners),
         Setting("proxy", proxy, "--proxy", ("https_proxy", "HTTPS_PROXY")),
         Setting("no_proxy", no_proxy, shared=("no_proxy", "NO_PROXY")),
         Setting("proxy_credentials_file", file),
         Setting("ca_bundle", file),
+        Setting("inbox_quota", as_written(parse_size)),
+        Setting("artifact_limit", as_written(parse_size)),
+        Setting("bandwidth", as_written(parse_rate)),
+        Setting("partials_kept", kept),
     )
 }
 
@@ -233,6 +267,13 @@ def _credential(name: str, environ: Mapping[str, str]) -> str:
         return ""
     path = os.path.join(folder, _CREDENTIAL_OF[name])
     return path if os.path.exists(path) else ""
+
+
+def _partner(word: str) -> str:
+    try:
+        return str(Fingerprint.parse(word))
+    except InvalidInput:
+        return normalise_hostname(word)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -19,21 +19,29 @@ from comity.errors import (
     PeerUnreachable,
     RemoteProtocolError,
     TimedOut,
+    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.manifest import check_announced, fixed_count
+from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, Offer
 from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
 from comity.services.exchange.moving import MovingLane
+from comity.services.exchange.planning import Plan, plan
 from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import record_delivery, record_failure, record_interruption
+from comity.services.exchange.records import (
+    record_cancellation,
+    record_delivery,
+    record_failure,
+    record_interruption,
+)
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.running import Live, Running
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
@@ -51,14 +59,19 @@ class _Job:
     peer: KnownPeer
     offer: Offer
     content: Content
-    meter: Meter
+    plan: Plan
+    running: Running
     begun: bool
+
+    @property
+    def meter(self) -> Meter:
+        return self.running.meter
 
 
 class Outbox:
-    """``live`` holds the meters of what runs now, by row."""
+    """``live`` holds what runs now, by row."""
 
-    def __init__(self, around: Surroundings, threads: Threads, live: dict[int, Meter]) -> None:
+    def __init__(self, around: Surroundings, threads: Threads, live: Live) -> None:
         self._around = around
         self._threads = threads
         self._live = live
@@ -97,10 +110,15 @@ class Outbox:
             self._failed(job, error, refused=isinstance(error, PeerRefused))
             raise
         except asyncio.CancelledError:
-            self._stopped(job, TransferFailed("it was cancelled here"))
-            raise
+            if job.running.cancelled is None:
+                self._stopped(job, TransferFailed("it was interrupted here"))
+                raise
+            _not_the_task()
+            self._failed(job, job.running.cancelled)
+            raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
+            job.running.over.set()
 
     async def _persist(self, job: _Job) -> Delivered | Failed:
         """Go on after a lost link, as long as attempts move something, or pauses are left."""
@@ -124,22 +142,24 @@ class Outbox:
         around = self._around
         check_name(request.name)
         content = Content(fd)
-        chunks = fixed_count(content.size)
-        check_announced(content.size, chunks)
         peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
         recover(around, self._live)
         before = around.store.waiting(peer.key, agreement, request.name, content.size)
+        basis = around.store.sent_before(peer.key, agreement, request.name)
+        planned = plan(content, sparse=content.sparse, basis=basis)
+        check_announced(content.size, len(planned.edges))
         offer = Offer(
             transfer=before.transfer if before else around.entropy.token(16).hex(),
             nonce=before.nonce if before else around.entropy.token(32).hex(),
             kind=FILE,
             name=request.name,
             bytes=content.size,
-            chunks=chunks,
+            chunks=len(planned.edges),
             agreement=agreement,
             charter=None,
-            digests=content.digests,
+            digests=planned.digests,
+            basis=planned.basis,
         )
         around.guard.require(
             Operation(
@@ -171,8 +191,10 @@ class Outbox:
         else:
             row = before.id
             around.store.taken_up(row)
-        self._live[row] = meter
-        return _Job(row, peer, offer, content, meter, begun=before is not None)
+        task = asyncio.current_task()
+        running = Running(meter, task.cancel if task else lambda: None)
+        self._live[row] = running
+        return _Job(row, peer, offer, content, planned, running, begun=before is not None)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -194,7 +216,7 @@ class Outbox:
                     return output
             job.begun = True
             lane = MovingLane(stream.lane(), leads=True)
-            sending = Sending(machine, job.content, lane, job.meter, around.clock)
+            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock)
             try:
                 async with seeking(around, job.offer, lane):
                     return await self._threads.run(lane, sending.run, self._threads)
@@ -265,4 +287,14 @@ class Outbox:
 
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
+        if isinstance(error, TransferCancelled):
+            record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
+            return
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
+
+
+def _not_the_task() -> None:
+    """What was cancelled is the transfer: the task that carries it goes on and says so."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

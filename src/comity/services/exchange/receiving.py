@@ -4,8 +4,8 @@
 once the inbox has committed, ``give_up`` tells the peer why there is none. While it checks or waits for the
 disk it says so every few seconds, so that the peer doesn't take it for dead.
 
-A worker beside it hashes and writes one chunk while the next one arrives: a chunk is in hand until it is
-hashed and the machine has judged it, and being written until its memory is needed for another.
+A worker beside it hashes one chunk, and writes it if it is what was promised, while the next one arrives. A
+chunk is in hand until the machine has judged it, so that a crash costs one chunk that had arrived.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from comity.protocol.exchange.events import (
     ContentDigest,
     CopyChunk,
     Failed,
+    KeepChunk,
     Look,
     Looked,
     MessageReceived,
@@ -40,16 +41,16 @@ from comity.protocol.exchange.events import (
     Send,
     Trouble,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
+from comity.services.exchange.basis import Basis
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.worker import Worker
-from comity.storage.blobs import Part
+from comity.storage.parts import Part
 from comity.transport.interface import Lane
 
 
@@ -62,16 +63,17 @@ class Receiving:
         lane: Lane,
         meter: Meter,
         clock: Clock,
+        basis: Basis | None = None,
         speak_every: float = limits.WORKING_EVERY,
     ) -> None:
         self._machine = machine
         self._lane = lane
         self._meter = meter
         self._clock = clock
+        self._basis = basis
         self._speak_every = speak_every
         self._spoken = clock.monotonic()
-        self._in_hand: tuple[int, memoryview, Future[bytes]] | None = None
-        self._writing: Future[None] | None = None
+        self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
 
     def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
         """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError."""
@@ -117,52 +119,47 @@ class Receiving:
 
     def _next(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Take one frame and do what follows from the one before."""
-        self._written()  # the lane uses that memory again
         if self._in_hand is not None and not self._lane.ready():
             return self._judge(assembly, worker)  # there is time
-        body = self._lane.receive()
+        try:
+            body = self._lane.receive()
+        except LinkLost:
+            self._judge(assembly, worker)  # what arrived before need not come again
+            raise
         outcome = self._judge(assembly, worker)
         if outcome is not None:
             return outcome
         if body is None:
             return self._trouble(RemoteProtocolError("the peer ended the stream before its close"))
         if not is_chunk(body):
-            self._written()
             return self._step(MessageReceived(bytes(body)), assembly, worker)
         try:
             index, piece = parse_chunk(body)
         except RemoteProtocolError as error:
             return self._trouble(error)
-        self._in_hand = (index, piece, worker.submit(assembly.digest, piece))
+        place = self._machine.place(index)
+        if place is None:
+            return self._step(ChunkArrived(index, len(piece), b""), assembly, worker)
+        self._in_hand = (index, len(piece), worker.submit(assembly.take, place[0], piece, place[1]))
         return None
 
     def _judge(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Let the machine see the chunk in hand, if there is one."""
         if self._in_hand is None:
             return None
-        index, piece, digest = self._in_hand
+        index, length, digest = self._in_hand
         self._in_hand = None
-        arrived = ChunkArrived(index, len(piece), digest.result())
-        return self._step(arrived, assembly, worker, piece)
+        return self._step(ChunkArrived(index, length, digest.result()), assembly, worker)
 
-    def _written(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
-
-    def _step(
-        self, event: ReceiverEvent, assembly: Assembly, worker: Worker, piece: memoryview | None = None
-    ) -> Commit | Failed | None:
+    def _step(self, event: ReceiverEvent, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         for output in self._machine.handle(event, self._clock.now()):
             match output:
                 case Send():
                     self._lane.send(output.body)
-                case WriteChunk() if piece is not None:
-                    self._writing = worker.submit(assembly.write, output.offset, piece)
+                case KeepChunk():
                     self._meter.travelled(output.length, self._lane.info.path)
                     self._meter.done += output.length
                 case CopyChunk():
-                    self._written()
                     assembly.copy(output.source, output.offset, output.length)
                     self._meter.done += output.length
                     self._speak()
@@ -177,17 +174,24 @@ class Receiving:
         return None
 
     def _recall(self, look: Look, assembly: Assembly) -> frozenset[int]:
-        """Which of the chunks that are looked for lie in the part already."""
+        """Which chunks lie in the part already; those that the basis has are put there."""
         manifest, found = self._machine.manifest, set()
         for index in range(look.first, look.first + look.count):
             length = manifest.length(index)
-            if assembly.recall(manifest.offset(index), length, manifest.digest(index)):
+            offset, digest = manifest.offset(index), manifest.digest(index)
+            if assembly.recall(offset, length, digest) or self._reuse(assembly, offset, length, digest):
                 found.add(index)
                 self._meter.done += length
                 self._speak()
             elif manifest.digests == RUNNING:
                 break
         return frozenset(found)
+
+    def _reuse(self, assembly: Assembly, offset: int, length: int, digest: bytes) -> bool:
+        if self._basis is None:
+            return False
+        piece = self._basis.find(digest, length, self._speak)
+        return piece is not None and assembly.take(offset, piece, digest) == digest
 
     def _trouble(self, error: ComityError) -> Failed:
         """The peer hears what is meant for it; this side keeps the cause."""
