@@ -71,7 +71,7 @@ def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b:
         a, b = nodes.pair(simulation, guard_a=guard_a, guard_b=guard_b)
         async with running(a, b):
             await a.agree_with(b, allow=("exchange", "events", "forward"))
-            digest = await nodes.agree(validation(a, b, days=0.1, accept_days=0.05), a, b)
+            digest = await nodes.agree(validation(a, b, days=0.02, accept_days=0.01), a, b)
             for number in range(5):
                 sent = await files.send(a, b, MODEL_X)
                 assert sent.digest == files.digest(MODEL_X), number
@@ -87,7 +87,7 @@ def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b:
                 assert (use.used, use.most, use.giver, use.taker) == (5, 5, "lab-a", "lab-b")
                 shown = nodes.status(node, digest).exchanged
                 assert [one.state for one in shown] == ["consumed"] * 5
-            await asyncio.sleep(0.1 * DAY)
+            await asyncio.sleep(0.03 * DAY)
             assert "window: " in await refused(a, b, MODEL_X, "model.safetensors")
 
     run_simulation(scenario, 1)

@@ -37,8 +37,8 @@ _ACTS: dict[str, Act] = {
     "forward": "forward",
     "expose": "expose",
 }
-#: What carries statements about charters, whatever they say: an agreement is enough for it.
-_CARRIER = "session"
+#: What carries statements about charters, and evidence of what was done under them: an agreement is enough.
+_CARRIERS = frozenset({"session", "witness"})
 DIRECTIONS: dict[str, Direction] = {"send": "out", "receive": "in"}
 
 
@@ -104,7 +104,7 @@ class Governance:
     def judge(self, operation: Operation) -> Verdict | None:
         """What charters say; None where they have no say. Nothing is counted yet."""
         party = str(operation.peer.fingerprint)
-        if operation.kind == "handshake" or operation.service == _CARRIER:
+        if operation.kind == "handshake" or operation.service in _CARRIERS:
             return None
         lines = self._governing(party)
         if not lines:

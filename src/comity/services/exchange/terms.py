@@ -45,7 +45,7 @@ async def describe(
     if not around.guard.governs(peer):
         return None
     stop = threading.Event()
-    reading = asyncio.wrap_future(threads.start(_read, content, name, stop))
+    reading = threads.begin(lambda: _read(content, name, stop))
     try:
         digest, kind = await asyncio.shield(reading)
     except asyncio.CancelledError:
