@@ -52,8 +52,8 @@ def assemble(ground: Ground) -> Node:
     """Wire a node; nothing is opened, nothing runs yet."""
     identity, clock, entropy, db, join = ground.identity, ground.clock, ground.entropy, ground.db, ground.join
     own = identity.public
-    store = TrustStore(db, f"{join.fingerprint}/{join.network}")
-    notary = Notary(identity, join.fingerprint, join.network, store, clock, entropy)
+    store = TrustStore(db, f"{join.named}/{join.network}")
+    notary = Notary(identity, join.named, join.network, store, clock, entropy)
     audit = AuditService(db, ground.audit_key, clock, entropy)
     sealing = SealingKeyStore(db)
     certificate = SealingCertificate(sealing, notary, clock)
