@@ -22,7 +22,8 @@ from comity.policy.operation import Decision, Operation, Standing
 from comity.policy.rules import decide
 from comity.services.allowances import Allowances
 from comity.services.audit import AuditService
-from comity.services.charter.governance import DIRECTIONS, Governance, Verdict
+from comity.services.charter.governance import Governance
+from comity.services.charter.judging import DIRECTIONS, Verdict
 
 
 class Guard:

@@ -166,6 +166,11 @@ class PeerBook:
             if other.peer not in (rel.peer, besides) and self._as_known(other):
                 raise _taken(rel.address, other)
 
+    def named_alike(self, rel: Relationship, *, besides: str | None = None) -> list[PublicKey]:
+        """Approved peers that already bear this one's name, but for ``besides`` (a key in hexadecimal)."""
+        others = [other for other in self._store.named(rel.hostname) if other.peer not in (rel.peer, besides)]
+        return [PublicKey.from_hex(other.peer) for other in others if self._as_known(other)]
+
     async def _ask(self, text: str) -> Record:
         named = parse_peer(text)
         if isinstance(named, Fingerprint):
