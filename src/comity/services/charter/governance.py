@@ -106,13 +106,21 @@ class Governance:
 
     def _watched(self, verdict: Verdict, operation: Operation) -> Verdict:
         """What is allowed, unless a rule of the charter finds it suspicious."""
-        if not verdict.allowed or verdict.charter is None:
+        if not verdict.allowed or verdict.charter is None or self._goes_on(verdict, operation):
             return verdict
         anomalies = self._library.get(verdict.charter).charter.anomalies
         objection = self._watch.objection(operation, anomalies)
         if objection is None:
             return verdict
         return Verdict(False, (objection,), verdict.charter, verdict.lineage, anomaly=True)
+
+    def _goes_on(self, verdict: Verdict, operation: Operation) -> bool:
+        """Whether it was let begin before: a transfer that goes on is no new attempt."""
+        direction = DIRECTIONS.get(operation.kind)
+        if direction is None or operation.transfer is None or verdict.lineage is None:
+            return False
+        party = str(operation.peer.fingerprint)
+        return self._usage.reserved(verdict.lineage, party, direction, operation.transfer) is not None
 
     def heed(self, operation: Operation, verdict: Verdict, *, allowed: bool) -> None:
         """What follows from a decision that was recorded, in the guard's transaction: a suspension, maybe."""
