@@ -208,7 +208,6 @@ def check(
             continue
         limits += [(f"permissions.{one['id']}.limits.{limit['id']}", limit) for limit in one["limits"]]
     for clause, limit in limits:
-        amount = (
-            question["bytes"] if limit["counts"] == "bytes" else int(limit["counts"] == act["what"] + "s")
-        )
+        own = limit["counts"] == act["what"] + "s"
+        amount = size if limit["counts"] == "bytes" else int(own)
         counted[clause, *names] = counted.get((clause, *names), 0) + amount
