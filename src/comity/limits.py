@@ -134,7 +134,9 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = 4 * MIB  # of files without inner structure
+SMALL_CHUNK_BYTES = (
+    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
+)
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
@@ -224,6 +226,9 @@ RECEIVING_PER_PEER = 8  # twice SENDING_AT_ONCE: a place is free only after the 
 WORKING_EVERY = 5.0  # a receiver that checks or syncs says so this often
 WORKING_MOST = 4096  # about six hours of it
 PROGRESS_EVERY = 0.1
+QUOTA_RECOUNT_SECONDS = 5.0  # a peer's received files are looked for again this often, where room is short
+CANCEL_TELL_SECONDS = 5.0  # for the peer to take a cancellation
+RATE_LEAST = 16_000  # bytes a second that a bound on bandwidth may be: a peer must not take us for dead
 RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between attempts to go on after a lost link
 RETRY_MOVED_BYTES = 32 * MIB  # an attempt that sent so much begins the pauses anew
 GLANCE_SECONDS = 0.005  # between looks at whether the peer said something, while the next chunk is hashed
