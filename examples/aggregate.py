@@ -1,4 +1,4 @@
-"""Average two hospitals' models, each by the number of its patients (federated averaging).
+r"""Average two hospitals' models, each by the number of its patients (federated averaging).
 
     python aggregate.py --local /models/local-round-1.pt --remote ~/pilot-received/local-round-1.pt \
         --output /models/global-round-1.pt
@@ -40,7 +40,9 @@ def main() -> int:
             for name in model.keys():  # noqa: SIM118  it is no dictionary
                 average[name] = average.get(name, 0) + patients * model.get_tensor(name)
             total += patients
-    save_file({name: tensor / total for name, tensor in average.items()}, found.output, {"patients": str(total)})
+    save_file(
+        {name: tensor / total for name, tensor in average.items()}, found.output, {"patients": str(total)}
+    )
     print(f"Aggregation complete. Global model: {found.output}")
     return 0
 

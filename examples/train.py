@@ -1,6 +1,7 @@
-"""Train a model on the patients of one hospital: logistic regression, by gradient descent.
+r"""Train a model on the patients of one hospital: logistic regression, by gradient descent.
 
-    python train.py --data /local/ct-scans --weights /models/global-round-0.pt --output /models/local-round-1.pt
+    python train.py --data /local/ct-scans --weights /models/global-round-0.pt \
+        --output /models/local-round-1.pt
 
 Weights are safetensors, whatever their file is called: reading them runs no code. Without weights to start
 from, or where that file does not exist yet, the model starts at zero.
