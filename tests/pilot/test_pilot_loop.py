@@ -56,6 +56,9 @@ class Lab:
 
     def rounds(self) -> int:
         """How many rounds it has completed."""
+        assert self.training is not None
+        if self.training.process.poll() not in (None, 0):
+            pytest.fail(self.training.end().stderr)
         return len(list(self.models.glob("global-round-*.pt")))
 
     def finish(self) -> str:
