@@ -35,6 +35,8 @@ SEALING_KEY_RENEWAL = 7 * DAY  # a new one is made when less than this is left
 REACHABILITY_LIFETIME = 15 * MINUTE
 RECEIPT_LIFETIME = 3650 * DAY
 REVOCATION_LIFETIME = 3650 * DAY
+SUCCESSION_BYTES = 4 * KIB  # a retirement or a rotation in its envelope takes about 1 KiB
+SUCCESSION_FILE_BYTES = 8 * KIB
 CERTIFICATE_LIFETIME = 90 * DAY
 CERTIFICATE_BYTES = 2 * KIB  # identity: one Ed25519 certificate takes about 300
 SEAL_PADDING = 4 * KIB
@@ -50,6 +52,7 @@ HANDSHAKE_TIMEOUT = 10.0
 HELLO_TIMEOUT = 10.0
 LINK_IDLE = 60.0  # a pooled link without a stream is closed after this
 LANE_TIMEOUT = 60.0  # no byte moved for this long: the lane is dead
+LANE_LOOK_SECONDS = 1.0  # between looks at whether the other machine still answers, while nothing moves
 HEARTBEAT_EVERY = 2.5
 PEER_DEAD_AFTER = 8.0
 RECONNECT_FIRST = 0.5
@@ -134,10 +137,10 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = (
-    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
-)
+SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
+TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
+TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 SAFETENSORS_HEADER_BYTES = 32 * MIB
@@ -171,6 +174,25 @@ AUDIT_DETAILS = 32
 NOTE_BYTES = 128 * KIB  # a signed note: 16 post-quantum signatures fit (C2SP signed-note)
 NOTE_SIGNATURES = 100
 NOTE_NAME_BYTES = 255
+AUDIT_PAGE_ENTRIES = 1024  # read at once
+AUDIT_READERS = 4  # long readings of the log at once, each in a thread of its own
+AUDIT_REDACTIONS = 1000  # entries that one redaction may erase
+AUDIT_REASON_CHARS = 500  # why something was erased
+EXPORT_LINE_BYTES = MIB
+EXPORT_COSIGNATURES = 4096  # the newest countersigned heads that an export proves
+CHECKPOINT_FILE_BYTES = 256 * KIB  # a countersigned head with the certificates of both keys
+WITNESS_SUBMISSION_BYTES = 16 * KIB  # C2SP tlog-witness: a proof of 63 hashes and a signed head
+WITNESS_EVERY = float(HOUR)  # each partner is asked to countersign at least so often
+WITNESS_CHECK_EVERY = 15.0  # how soon somebody who came online is asked
+WITNESS_SETTLE = 2.0  # what happens within this after a transfer is countersigned with it
+WITNESS_LEAST = 10.0  # between two requests to one partner
+WITNESS_RETRY_FIRST = 60.0  # after a failure, doubled up to WITNESS_EVERY
+WITNESS_TIMEOUT = 20.0  # one request, dialling included
+WITNESSES_AT_ONCE = 8  # asked at the same time
+WITNESS_CONFLICTS = 100  # kept of one partner
+WITNESS_BURST = 60  # of one partner's requests, then at this rate
+WITNESS_PER_SECOND = 0.2
+REPORT_ENTRIES = 20_000  # in one report; a shorter period has fewer
 
 # ── rendezvous server ─────────────────────────────────────────────────────────────────────────────────
 NODES_PER_NETWORK = 100_000
@@ -296,7 +318,7 @@ EVENTS_FROM_PEER_BYTES = 32 * MIB  # left here by one peer with --to; more is re
 EVENT_OVERHEAD_BYTES = 160  # what an event counts besides its data and its topic
 EVENTS_PER_MESSAGE = 256  # published, delivered or read at once
 EVENTS_MESSAGE_BYTES = 60 * KIB  # of events in one message: a frame holds it
-EVENTS_UNACKNOWLEDGED = 2048  # sent to one consumer and not acknowledged
+EVENTS_UNACKNOWLEDGED = 2048  # sent over one connection and not acknowledged
 EVENTS_UNACKNOWLEDGED_BYTES = 2 * MIB  # the last page may pass it
 EVENTS_TAIL = 8192  # newest events held in memory, so that those who keep up don't read the disk
 EVENT_CONSUMERS = 1000  # of one reader
