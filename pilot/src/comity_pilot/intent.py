@@ -50,6 +50,11 @@ def begin(hostname: str) -> None:
     _write(place, Intent(normalise_hostname(hostname)))
 
 
+def check() -> None:
+    """NotInitialised where ``init`` never ran."""
+    _read(folder())
+
+
 def change(*, tags: tuple[str, ...] | None = None, public: bool | None = None) -> None:
     """``set-tags`` and ``set-visibility`` before the first start. NotInitialised."""
     place = folder()

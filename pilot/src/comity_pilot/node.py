@@ -109,6 +109,8 @@ def _settle_registry(output: Output, registry: str | None) -> None:
                 hint="pilotctl daemon start --registry HOST:9000",
             )
         return
+    if not made:
+        intent.check()
     pinned = JoinUrl.parse(config_of("join")) if made else None
     if "#" in registry:
         join = JoinUrl.parse(registry)
