@@ -53,7 +53,8 @@ _SECTIONS = {
     },
     "Charter": {
         "charter": Entry(
-            "comity.cli.charter:charter", "Write the agreement that the software enforces, and read one."
+            "comity.cli.charter:charter",
+            "Write, sign and end agreements that the software enforces.",
         ),
     },
     "Exchange": {
