@@ -1,8 +1,8 @@
 """Folders as artifacts: the files' contents, one after another in the order of the listing.
 
-A part of a folder is a folder itself, ``incoming/<part>.part/``, and becomes visible by being renamed. A chunk
-may hold many small files, or a piece of a large one: each byte goes to its file at once. Names were checked
-when the listing was parsed; that nothing leads out of the folder is held here again, by descriptors.
+A part of a folder is a folder itself, ``incoming/<part>.part/``, and becomes visible by being renamed. A
+chunk may hold many small files, or a piece of a large one: each byte goes to its file at once. Names were
+checked when the listing was parsed; that nothing leads out of the folder is held here again, by descriptors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from comity import limits
@@ -18,7 +18,7 @@ from comity.errors import ComityError, StorageUnusable
 from comity.protocol.exchange.listing import EMPTY_FOLDER, Listing
 from comity.storage.failures import FilesReported
 from comity.storage.parts import Buffer, sync_descriptor
-from comity.storage.walking import Opener, Unfit, walk
+from comity.storage.walking import Found, Opener, Unfit, walk
 
 _Piece = tuple[int, int, int, int]  # item, offset in its file, offset in the chunk, length
 
@@ -101,13 +101,10 @@ class TreePart:
                     os.ftruncate(descriptor, length)
 
     def _sync_each(self) -> None:
-        folders = {""}
-        for index, (path, length) in enumerate(self._listing.items):
+        for index, (_, length) in enumerate(self._listing.items):
             if length != EMPTY_FOLDER:
                 sync_descriptor(self._file(index, os.O_RDWR))
-            names = path.split("/")
-            folders |= {"/".join(names[:depth]) for depth in range(1, len(names) + (length == EMPTY_FOLDER))}
-        for folder in folders:
+        for folder in ("", *self._listing.folders()):
             os.fsync(self._opener.folder(folder))
 
     def _file(self, index: int, flags: int) -> int:
@@ -130,19 +127,23 @@ class TreeSource:
         self._opener = Opener(descriptor)
         self._open: tuple[int, int] | None = None
         try:
-            found = [(each.path, each.status.st_size if each.status else EMPTY_FOLDER) for each in walk(descriptor)]
-            self.listing = Listing(found)
+            found = [
+                (each.path, each.status.st_size if each.status else EMPTY_FOLDER) for each in walk(descriptor)
+            ]
+            listing = Listing(found)
         except (Unfit, OSError, ComityError) as error:
             self.close()
             raise StorageUnusable(f"a folder in {where.parent} is not what arrived: {error}") from error
-        self.size = self.listing.size
+        self.listing: Listing | None = listing
+        self._listing = listing
+        self.size = listing.size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         with FilesReported(self._where):
-            for index, inside, at, length in pieces(self.listing, offset, len(buffer)):
+            for index, inside, at, length in pieces(self._listing, offset, len(buffer)):
                 if self._open is None or self._open[0] != index:
                     self._leave()
-                    path = self.listing.items[index][0]
+                    path = self._listing.items[index][0]
                     self._open = index, self._opener.open(path, os.O_RDONLY | os.O_NONBLOCK)
                 if os.preadv(self._open[1], [buffer[at : at + length]], inside) < length:
                     raise StorageUnusable(f"a folder in {self._where.parent} has changed")
@@ -157,14 +158,18 @@ class TreeSource:
             self._open = None
 
 
+def listing_of(found: Iterable[Found]) -> Listing:
+    """What was found, as a listing. NameRefused, TooLarge, and what ``found`` raises."""
+    return Listing((each.path, each.status.st_size if each.status else EMPTY_FOLDER) for each in found)
+
+
 def fits(descriptor: int, listing: Listing) -> bool:
     """Whether all that lies in a folder can be a part of what is listed."""
-    lengths = dict(listing.items)
-    folders = {path.rpartition("/")[0] for path in lengths}
+    lengths, folders = dict(listing.items), listing.folders()
     try:
         for found in walk(descriptor):
             if found.status is None:
-                if found.path not in lengths and not any((f + "/").startswith(found.path + "/") for f in folders):
+                if found.path not in folders:
                     return False
             elif lengths.get(found.path, EMPTY_FOLDER) < found.status.st_size:
                 return False

@@ -48,6 +48,16 @@ class Listing:
         """``sha256:…`` of the listing itself."""
         return digest_text(hashlib.sha256(self.encoded).digest())
 
+    def folders(self) -> set[str]:
+        """Every folder below this one, empty ones too."""
+        found: set[str] = set()
+        for path, length in self.items:
+            folder = path if length == EMPTY_FOLDER else path.rpartition(SEPARATOR)[0]
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition(SEPARATOR)[0]
+        return found
+
     def at(self, offset: int) -> int:
         """The index of the file that has the byte at ``offset`` of the artifact."""
         return bisect_right(self.begins, offset) - 1
@@ -85,7 +95,7 @@ def _check(items: tuple[tuple[str, int], ...]) -> None:
             hint="pack it into one file first: tar -cf NAME.tar FOLDER",
         )
     taken: dict[str, tuple[str, bool]] = {}  # as some filesystem may see it → as it is spelt, and ``shared``
-    for path, length in items:
+    for path, _ in items:
         names = path.split(SEPARATOR)
         if len(names) > limits.FOLDER_DEPTH or len(path) > limits.FOLDER_PATH_LENGTH:
             raise NameRefused(f"the path {printable(path, 80)!r} is too long or too deep")

@@ -8,17 +8,18 @@ noticed when it is read; so is one that is gone.
 from __future__ import annotations
 
 import os
+import threading
 
 from comity.errors import FileChanged, FileUnusable
 from comity.identity.text import printable
-from comity.protocol.exchange.listing import EMPTY_FOLDER, Listing
+from comity.protocol.exchange.listing import Listing
 from comity.services.exchange.content import same_file
-from comity.storage.trees import pieces
+from comity.storage.trees import listing_of, pieces
 from comity.storage.walking import Opener, Unfit, walk
 
 
 class FolderContent:
-    """Implements ``content.Outgoing``. ``descriptor`` stays the caller's. One thread at a time.
+    """Implements ``content.Outgoing``. ``descriptor`` stays the caller's.
 
     FileUnusable where something in it is neither file nor folder; NameRefused, TooLarge.
     """
@@ -35,17 +36,20 @@ class FolderContent:
             ) from unfit
         except OSError as error:
             raise _unreadable(error) from error
-        self.listing: Listing | None = Listing(
-            (each.path, each.status.st_size if each.status else EMPTY_FOLDER) for each in found
-        )
+        self.listing: Listing | None = listing_of(found)
         self._listing = self.listing
         self._before = {each.path: each.status for each in found if each.status}
         self.size = self._listing.size
         self._opener = Opener(os.dup(descriptor))
         self._open: tuple[int, int] | None = None  # item, descriptor
+        self._lock = threading.Lock()  # who hashes and who sends may read at once
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` from ``offset``; FileChanged, FileUnusable."""
+        """Fill ``buffer`` from ``offset``; FileChanged, FileUnusable. Any thread."""
+        with self._lock:
+            self._read(offset, buffer)
+
+    def _read(self, offset: int, buffer: memoryview) -> None:
         for index, inside, at, length in pieces(self._listing, offset, len(buffer)):
             path = self._listing.items[index][0]
             try:

@@ -39,6 +39,16 @@ class Threads:
             future.exception()  # seen: the cancellation is what counts
             raise
 
+    async def apart(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """``work`` in a thread that needs no lane, and ends by itself: a cancellation waits for it."""
+        future = asyncio.wrap_future(self._pool.submit(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            future.exception()  # seen: the cancellation is what counts
+            raise
+
     def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """``work`` beside a lane's thread, which waits for it."""
         return self._pool.submit(work, *args, **kwargs)
