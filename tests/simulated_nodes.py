@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, assemble
+from comity.node.assembly import assemble
+from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
+from comity.services.guard import Guard
 from comity.services.logkey import make_certificate
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
@@ -60,6 +62,7 @@ class SimulatedNode:
         db: Database | None = None,
         public: bool = False,
         tags: tuple[str, ...] = (),
+        guard: type[Guard] = Guard,
     ) -> None:
         self.name = name
         self.town = town
@@ -101,6 +104,7 @@ class SimulatedNode:
             Ground(
                 identity=self.identity,
                 join=join,
+                predecessor=None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
@@ -124,6 +128,7 @@ class SimulatedNode:
                 rendezvous=rendezvous,
                 network=network,
                 surroundings=lambda listening: Surroundings(listening=listening),
+                guard=guard,
             )
         )
         self._running: list[asyncio.Task[None]] = []
@@ -131,6 +136,7 @@ class SimulatedNode:
     async def start(self) -> None:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()
@@ -139,6 +145,7 @@ class SimulatedNode:
             node.sessions.run(node.trust),
             node.presence.run(),
             node.rendezvous.run(),
+            node.charters.run(),
             node.witness.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]

@@ -22,11 +22,11 @@ from comity.errors import (
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
-from comity.node.assembly import Node
 from comity.node.build import build
 from comity.node.config import Settings, on_record
 from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
+from comity.node.parts import Node
 from comity.node.ready import ReadyLine
 from comity.storage.home import Home
 from comity.storage.runtime import Runtime
@@ -74,6 +74,7 @@ class _Life:
 
     async def run(self) -> None:
         node = self._node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()
@@ -87,6 +88,7 @@ class _Life:
                 others = {
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.charters.run()),
                     tasks.create_task(node.witness.run()),
                 }
                 await self._announce()
@@ -143,6 +145,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         about=node.about,
         directory=node.directory,
         trust=node.trust,
+        charters=node.charters,
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,

@@ -23,6 +23,7 @@ import msgspec
 
 from comity import limits
 from comity.errors import RemoteProtocolError, VersionMismatch
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import CONTENT, ENTRY_BYTES, RUNNING, Entry, Manifest, unpack_entries
 from comity.protocol.wire import Count, Digest, Hex16, Hex32, decode, encode
 
@@ -75,6 +76,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     basis: Digest | None = None
     listing: Digest | None = None
     items: Count = 0
+    content: Described | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):

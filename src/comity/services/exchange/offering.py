@@ -17,7 +17,8 @@ from comity.protocol.exchange.names import check_name
 from comity.services.exchange.content import Content, Outgoing
 from comity.services.exchange.folder import FolderContent
 from comity.services.exchange.planning import Plan, plan
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import describe, permitted
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, StoredTransfer
@@ -25,12 +26,16 @@ from comity.storage.exchange import NewTransfer, StoredTransfer
 
 @dataclass(frozen=True)
 class Offering:
-    """``before``: the interrupted transfer that this one continues. ``content`` is to be closed."""
+    """``operation``: what the guard allowed. ``before``: the interrupted transfer that this one continues.
+
+    ``content`` is to be closed.
+    """
 
     peer: KnownPeer
     offer: Offer
     content: Outgoing
     plan: Plan
+    operation: Operation
     before: StoredTransfer | None
 
     def row(self, started: float) -> NewTransfer:
@@ -75,6 +80,7 @@ async def _offering(
     around: Surroundings, threads: Threads, name: str, peer: KnownPeer, content: Outgoing
 ) -> Offering:
     agreement, listing = peer.agreement.digest, content.listing
+    described = await describe(around, threads, content, name, peer.key)
     before = around.store.waiting(peer.key, agreement, name, content.size)
     basis = around.store.sent_before(peer.key, agreement, name)
     planned = await threads.apart(plan, content, sparse=content.sparse, basis=basis)
@@ -92,10 +98,7 @@ async def _offering(
         basis=planned.basis,
         listing=None if listing is None else listing.digest,
         items=0 if listing is None else len(listing.items),
+        content=described,
     )
-    around.guard.require(
-        Operation(
-            kind="send", peer=peer.key, service=SERVICE, agreement=agreement, name=name, bytes=offer.bytes
-        )
-    )
-    return Offering(peer, offer, content, planned, before)
+    offer, operation = permitted(around, offer, peer.key)
+    return Offering(peer, offer, content, planned, operation, before)
