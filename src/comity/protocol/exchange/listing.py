@@ -21,11 +21,14 @@ from comity import limits
 from comity.errors import NameRefused, RemoteProtocolError, TooLarge
 from comity.identity.text import printable
 from comity.protocol.exchange.manifest import digest_text
+from comity.protocol.exchange.messages import Buffer, Type
 from comity.protocol.exchange.names import check_name
 
 SEPARATOR = "/"
 #: The length of what is listed without being a file: an empty folder.
 EMPTY_FOLDER = -1
+#: What precedes a folder's listing in its frame.
+LISTING_HEADER = bytes([Type.LISTING])
 
 
 class Listing:
@@ -61,6 +64,13 @@ class Listing:
     def at(self, offset: int) -> int:
         """The index of the file that has the byte at ``offset`` of the artifact."""
         return bisect_right(self.begins, offset) - 1
+
+
+def parse_listing_frame(body: Buffer) -> bytes:
+    """The listing in a frame's body; RemoteProtocolError where it is something else."""
+    if not len(body) or body[0] != Type.LISTING:
+        raise RemoteProtocolError("something else came instead of a folder's listing")
+    return bytes(body[1:])
 
 
 def parse_listing(data: bytes, digest: str, size: int) -> Listing:

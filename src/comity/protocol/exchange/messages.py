@@ -193,17 +193,6 @@ def is_cancel(body: Buffer) -> bool:
     return len(body) > 0 and body[0] == Type.CANCEL
 
 
-#: What precedes a folder's listing in its frame.
-LISTING_HEADER = bytes([Type.LISTING])
-
-
-def parse_listing_frame(body: Buffer) -> bytes:
-    """The listing in a frame's body; RemoteProtocolError where it is something else."""
-    if not len(body) or body[0] != Type.LISTING:
-        raise RemoteProtocolError("something else came instead of a folder's listing")
-    return bytes(body[1:])
-
-
 def chunk_header(index: int) -> bytes:
     """What precedes a chunk's bytes in its frame."""
     return bytes([Type.CHUNK]) + _INDEX.pack(index)

@@ -43,14 +43,13 @@ from comity.protocol.exchange.events import (
     Trouble,
     VerifyContent,
 )
-from comity.protocol.exchange.listing import Listing, parse_listing
+from comity.protocol.exchange.listing import Listing, parse_listing, parse_listing_frame
 from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import (
     Working,
     encode_message,
     is_chunk,
     parse_chunk,
-    parse_listing_frame,
 )
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly

@@ -28,7 +28,8 @@ from comity.protocol.exchange.events import (
     SenderEvent,
     Trouble,
 )
-from comity.protocol.exchange.messages import LISTING_HEADER, chunk_header
+from comity.protocol.exchange.listing import LISTING_HEADER
+from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
 from comity.services.exchange.content import Outgoing
 from comity.services.exchange.hashing import Hasher
