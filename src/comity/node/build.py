@@ -40,9 +40,10 @@ _INSTANCE_BYTES = 16
 
 @dataclass(frozen=True)
 class Built:
-    """A node on its files and sockets. ``db`` is to be closed last."""
+    """A node on its files and sockets. ``way`` is to be closed after the node, and ``db`` last."""
 
     node: Node
+    way: Way
     db: Database
 
 
@@ -125,4 +126,4 @@ def build(home: Home, settings: Settings) -> Built:
     except BaseException:
         db.close()
         raise
-    return Built(node, db)
+    return Built(node, way, db)

@@ -46,6 +46,7 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
     with ExitStack() as kept:
         built = build(home, settings)
         kept.callback(built.db.close)
+        kept.callback(built.way.close)
         kept.callback(built.node.audit.close)
         stop = asyncio.Event()
         kept.enter_context(_signals(stop.set))

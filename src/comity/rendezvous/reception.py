@@ -1,4 +1,5 @@
-"""What is behind the doors: a node's visit over TLS, one side of a relay lane, or an observer.
+"""What is behind the doors: a node's visit over TLS, one side of a relay lane, either of them inside a
+WebSocket, or an observer.
 
 It takes a connection out of the lobby as soon as somebody has registered on it, or shown a ticket.
 """
@@ -13,22 +14,27 @@ from comity import limits
 from comity.entropy import Entropy
 from comity.errors import LinkLost, RemoteProtocolError, TimedOut
 from comity.protocol.observing import OBSERVE_REQUEST, answer
+from comity.protocol.registry import RELAY_PREFACE
 from comity.rendezvous.desk import Desk
+from comity.rendezvous.doors import first_byte
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.presence import Presence
 from comity.rendezvous.relay import Relay
+from comity.rendezvous.upgrade import accept_websocket
 from comity.rendezvous.visit import Visit
 from comity.transport.bounds import Bounds
+from comity.transport.bridge import Bridges
 from comity.transport.channel import SecureChannel
 from comity.transport.tls import Credentials
 
+HTTP_GET = b"G"
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 section 5.1, ContentType
 _CHANNEL_BOUNDS = Bounds(stall=limits.RENDEZVOUS_DEAD_AFTER)
 _NONCE_BYTES = 32
 
 
 class Reception:
-    """Its three methods are doors: each owns the socket from the call on."""
+    """Its public methods are doors: each owns the socket from the call on."""
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class Reception:
         relay: Relay,
         lobby: Lobby,
         entropy: Entropy,
+        bridges: Bridges,
     ) -> None:
         self._credentials = credentials
         self._desk = desk
@@ -45,6 +52,7 @@ class Reception:
         self._relay = relay
         self._lobby = lobby
         self._entropy = entropy
+        self._bridges = bridges
 
     async def node(self, sock: socket.socket, remote: str) -> None:
         """A node's whole visit. Raises what is wrong with its TLS; it was refused uniformly then."""
@@ -63,6 +71,18 @@ class Reception:
             raise
         self._lobby.leave(asyncio.current_task())
         await self._relay.take(sock, seat)
+
+    async def wrapped(self, sock: socket.socket, remote: str) -> None:
+        """A node, or one side of a lane, by a reverse proxy that ends an outer TLS."""
+        inside, origin = await accept_websocket(sock, remote, self._bridges)
+        try:
+            first = await first_byte(inside)
+            if first not in (TLS_HANDSHAKE, RELAY_PREFACE[:1]):
+                raise RemoteProtocolError("a websocket carries something else than a node or a lane")
+        except BaseException:
+            inside.close()
+            raise
+        await (self.node if first == TLS_HANDSHAKE else self.lane)(inside, origin)
 
     async def observer(self, sock: socket.socket, remote: str) -> None:
         """Tell a connection where it comes from, and hold it while its mapping is in use."""

@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, TooLarge
+from comity.errors import (
+    ComityError,
+    IdentityMismatch,
+    LinkLost,
+    LocalProtocolError,
+    PeerUnreachable,
+    RemoteProtocolError,
+    TimedOut,
+    TooLarge,
+)
 from comity.identity.address import Address
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
@@ -43,22 +52,58 @@ from comity.transport.rendezvous_calls import A, check_record
 from comity.transport.rendezvous_connection import Claim, Connection, FrameChannel, Registrar
 from comity.transport.rendezvous_keeper import Connector, Keeper
 from comity.transport.tls import Credentials
-from comity.transport.way import Way
+from comity.transport.way import NothingBehind, Way
+from comity.transport.wire import UpgradeRefused
+
+#: What says that the rendezvous is not there in this form; in the other one it may be.
+_NOT_IT = (RemoteProtocolError, IdentityMismatch, LinkLost, TimedOut, UpgradeRefused)
+_HINT = "compare the join URL with the rendezvous's operator, and ask whether a proxy inspects TLS here"
 
 
 @dataclass(frozen=True)
 class PinnedConnector:
-    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise."""
+    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise.
+
+    Where something else answers, it tries the other form of the way: inside a WebSocket, or without one.
+    """
 
     join: JoinUrl
     credentials: Credentials
     way: Way
 
     async def __call__(self) -> FrameChannel:
+        try:
+            return await self._connect()
+        except NothingBehind:
+            raise
+        except _NOT_IT as error:
+            first = error
+        self.way.wrapped = not self.way.wrapped
+        try:
+            return await self._connect()
+        except ComityError as second:
+            self.way.wrapped = not self.way.wrapped
+            if isinstance(second, NothingBehind):
+                raise
+            raise _explained(self.way, first, second) from second
+
+    async def _connect(self) -> FrameChannel:
         sock = await self.way.open(limits.CONNECT_TIMEOUT)
         channel = await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
         channel.via = self.way.via
         return channel
+
+
+def _explained(way: Way, first: ComityError, second: ComityError) -> ComityError:
+    """Why neither form of the way led to the rendezvous, as the first one's error."""
+    if isinstance(second, PeerUnreachable) and not isinstance(second, UpgradeRefused):
+        return first  # it went away in between
+    for error in (second, first):
+        if isinstance(error, IdentityMismatch):  # a rendezvous answers, and it is another one
+            return error
+    forms = ("directly", "inside a websocket")[:: -1 if way.wrapped else 1]
+    said = "; ".join(f"{form}: {error.message}" for form, error in zip(forms, (first, second), strict=True))
+    return type(first)(f"{way.authority} does not answer as a rendezvous: {said}", hint=_HINT)
 
 
 class RendezvousClient:
