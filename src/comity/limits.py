@@ -60,6 +60,7 @@ INBOUND_UNAPPROVED = 32  # of those at the front door, not yet admitted
 INBOUND_GRACE = 1.0  # the oldest of them gives way to a newcomer after this
 POOLED_LINKS_PER_PEER = 4
 STREAM_QUEUE_FRAMES = 64
+RELAY_GOOD_SECONDS = 60.0  # a relayed link is used again, although addresses are known that did not answer
 RELAY_HEAD_START = 0.3  # how long a direct dial runs alone before the relay joins the race
 
 # ── simultaneous open (SECURITY.md rule 9) ────────────────────────────────────────────────────────────
@@ -76,6 +77,7 @@ PUNCH_HEAD_START = 1.0  # how long a punch runs before the relay joins the race
 PUNCHES_AT_ONCE = 32  # asked for or answered
 PUNCHES_BURST = 16  # answered for one peer, then at this rate
 PUNCHES_PER_SECOND = 0.5
+PUNCH_REST_BEATEN = 2.0  # after the relay was faster, once
 PUNCH_REST_FIRST = 60.0  # after one that failed, doubled at each further one
 PUNCH_REST_MOST = float(HOUR)
 PUNCH_LIFETIME = MINUTE  # of the statements that start one
@@ -87,6 +89,8 @@ SESSION_QUEUE_FRAMES = 64  # waiting to be written
 UPGRADE_FIRST = 0.2  # from a session's start on a lesser path to the first try of a better one
 UPGRADE_SECOND = 30.0  # to the next, doubled at each further one
 UPGRADE_MOST = 900.0
+SEEK_FIRST = 0.5  # from a relayed transfer's start to the first look for a better path, doubled each time
+SEEK_MOST = 30.0
 SESSION_DIALS = 32  # session dials at once
 SESSION_SIGNALS = 16  # reachability signals being sealed and posted at once
 SESSION_DIAL_SECONDS = 30.0  # all paths, TLS and hello
@@ -300,3 +304,17 @@ EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a ne
 EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
 EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
 EVENTS_PRUNE_EVERY = 60.0
+
+# ── forwarding ────────────────────────────────────────────────────────────────────────────────────────
+FORWARD_WINDOW = MIB  # on its way to one program in one connection, and not taken by it yet
+FORWARD_CONNECTIONS = 128  # through one node at once, in either direction
+FORWARD_CONNECTIONS_PER_PEER = 20  # the rest of INBOUND_LINKS_PER_PEER is for session and exchange
+FORWARD_WAITING = 100  # connections of one forward that wait for one of those places
+FORWARD_PLACE_TIMEOUT = 30.0  # for a place
+FORWARD_OPEN_TIMEOUT = 15.0  # from the welcome to the answer whether the port is open
+FORWARD_CONNECT_TIMEOUT = 5.0  # for the program on an exposed port to accept
+FORWARD_BEAT_EVERY = 15.0
+FORWARD_DEAD_AFTER = 45.0  # without a word from the peer's node; its program may be silent for ever
+FORWARDS = 32  # running at once, asked for on this machine
+EXPOSURES = 256
+FORWARD_NOTICES = 256  # not read yet by who asked for a forward; more are left out

@@ -22,6 +22,7 @@ from comity.errors.base import (
     from_code,
 )
 from comity.errors.events import BrokerFull, ConsumerReplaced
+from comity.errors.forwarding import ForwardsBusy, NotExposed, TargetUnreachable
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -77,6 +78,7 @@ __all__ = [
     "DiskFull",
     "FileChanged",
     "FileUnusable",
+    "ForwardsBusy",
     "HandshakeRejected",
     "HomeUnsafe",
     "IdentityMismatch",
@@ -91,6 +93,7 @@ __all__ = [
     "NameTaken",
     "NewerDatabase",
     "NotAdmitted",
+    "NotExposed",
     "NotInitialised",
     "NotRunning",
     "NothingPending",
@@ -105,6 +108,7 @@ __all__ = [
     "RendezvousUnreachable",
     "RequestChanged",
     "StorageUnusable",
+    "TargetUnreachable",
     "TimedOut",
     "TooLarge",
     "TransferFailed",

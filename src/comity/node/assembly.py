@@ -31,6 +31,8 @@ from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
 from comity.services.exchange import ExchangeService
 from comity.services.exchange import Surroundings as ExchangeSurroundings
+from comity.services.forwarding import ForwardingService
+from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
 from comity.services.guard import Guard
 from comity.services.notary import Notary
@@ -45,6 +47,7 @@ from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
+from comity.storage.forwarding import ExposureStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
@@ -111,6 +114,7 @@ class Node:
     trust: TrustService
     exchange: ExchangeService
     events: EventsService
+    forwarding: ForwardingService
     directory: DirectoryService
     about: AboutService
 
@@ -200,6 +204,18 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
+    forwarding = ForwardingService(
+        ForwardingSurroundings(
+            network=network,
+            trust=trust,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=ExposureStore(db),
+            clock=clock,
+            entropy=entropy,
+        )
+    )
     directory = DirectoryService(
         network=network,
         rendezvous=rendezvous,
@@ -245,6 +261,7 @@ def assemble(ground: Ground) -> Node:
         trust=trust,
         exchange=exchange,
         events=events,
+        forwarding=forwarding,
         directory=directory,
         about=about,
     )

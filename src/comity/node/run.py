@@ -74,6 +74,7 @@ class _Life:
         node = self._node
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -138,6 +139,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         trust=node.trust,
         exchange=node.exchange,
         events=node.events,
+        forwarding=node.forwarding,
         audit=node.audit,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),

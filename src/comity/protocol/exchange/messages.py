@@ -2,6 +2,7 @@
 
     sender → receiver   OFFER  PAGE…  CHUNK…  CLOSE            receiver → sender   ACCEPT or REFUSE  WANT…
     either              FAIL                                                       WORKING…  RECEIPT
+    or JOIN, on a further stream
 
 Texts and decisions are JSON; pages, wants and chunks are fixed-width integers, big endian, and digests. Each
 binary message has one encoding only. JSON members that a later minor version adds are ignored here: whatever
@@ -41,6 +42,7 @@ class Type(IntEnum):
     RECEIPT = 8
     WORKING = 9
     FAIL = 10
+    JOIN = 11
 
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
@@ -92,6 +94,12 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     hint: Text = ""
 
 
+class Join(msgspec.Struct, frozen=True, kw_only=True):
+    """The first message of a further stream: a transfer that runs goes on here. Answered like an offer."""
+
+    transfer: Hex16
+
+
 @dataclass(frozen=True)
 class Page:
     """Entries ``first``, ``first + 1``, … of the manifest."""
@@ -141,12 +149,17 @@ def manifest_of(offer: Offer) -> Manifest:
     raise VersionMismatch(f"this node does not know {offer.digests} digests")
 
 
-Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail
+Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Join
 
 
 def is_chunk(body: Buffer) -> bool:
     """Whether a frame's body is a CHUNK, which only ``parse_chunk`` reads."""
     return len(body) > 0 and body[0] == Type.CHUNK
+
+
+def is_join(body: Buffer) -> bool:
+    """Whether a frame's body is a JOIN."""
+    return len(body) > 0 and body[0] == Type.JOIN
 
 
 def chunk_header(index: int) -> bytes:
@@ -191,7 +204,7 @@ def parse_message(body: Buffer) -> Message:
         raise RemoteProtocolError("empty exchange message")
     kind, rest = view[0], view[1:]
     match kind:
-        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL:
+        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL | Type.JOIN:
             return decode(rest, _JSON_STRUCTS[Type(kind)], limits.EXCHANGE_MESSAGE_BYTES)
         case Type.PAGE:
             return _parse_page(rest)
@@ -211,12 +224,13 @@ def parse_message(body: Buffer) -> Message:
             raise RemoteProtocolError(f"unknown exchange message {kind}")
 
 
-_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail]] = {
+_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail | Join]] = {
     Type.OFFER: Offer,
     Type.ACCEPT: Accept,
     Type.REFUSE: Refuse,
     Type.CLOSE: Close,
     Type.FAIL: Fail,
+    Type.JOIN: Join,
 }
 _JSON_TYPES: dict[type[Message], Type] = {struct_type: kind for kind, struct_type in _JSON_STRUCTS.items()}
 

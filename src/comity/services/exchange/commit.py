@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from comity.errors import ComityError, Denied
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.records import record_arrival, record_failure, record_interruption
 from comity.services.exchange.recovery import collect, part_of
@@ -33,21 +34,28 @@ from comity.storage.exchange import Outcome
 from comity.transport.interface import Lane, Stream
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Arrival:
-    """An accepted transfer; ``row`` is its row."""
+    """An accepted transfer; ``row`` is its row, ``lane`` is there once its thread runs."""
 
     row: int
     peer: KnownPeer
     offer: Offer
     meter: Meter
     stream: Stream
+    lane: MovingLane | None = None
     held: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def part(self) -> str:
         return part_of(self.peer.key.hex, self.offer.transfer)
+
+    def abort(self) -> None:
+        """End whatever carries it."""
+        self.stream.abort()
+        if self.lane is not None:
+            self.lane.abort()
 
 
 async def publish(

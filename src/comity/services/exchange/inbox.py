@@ -23,9 +23,11 @@ from comity.errors import (
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
-from comity.protocol.exchange.messages import Offer
+from comity.protocol.exchange.messages import Offer, is_join
 from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.commit import Arrival, publish, settle
+from comity.services.exchange.joining import join
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
@@ -59,6 +61,9 @@ class Inbox:
             machine = Receiver()
             offered = await self._first(stream)
             if offered is None:
+                return
+            if is_join(offered):
+                await join(stream, offered, self._arriving.values())
                 return
             outputs = machine.handle(MessageReceived(offered), self._around.clock.now())
             arrival: Arrival | None = None
@@ -155,7 +160,7 @@ class Inbox:
         """End a lane that the peer knows to be lost, and this side doesn't yet."""
         for arrival in list(self._arriving.values()):
             if arrival.peer.key == peer.key and arrival.offer.transfer == offer.transfer:
-                arrival.stream.abort()
+                arrival.abort()
                 try:
                     await asyncio.wait_for(arrival.over.wait(), self._around.patience / 2)
                 except TimeoutError:
@@ -209,11 +214,13 @@ class Inbox:
         finally:
             self._arriving.pop(arrival.row, None)
             self._live.pop(arrival.row, None)
+            if arrival.lane is not None:
+                arrival.lane.close()
             arrival.over.set()
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
-        lane = stream.lane()
+        lane = arrival.lane = MovingLane(stream.lane(), leads=False)
         receiving = Receiving(machine, lane, arrival.meter, around.clock)
 
         def part() -> Part:

@@ -30,9 +30,11 @@ from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import record_delivery, record_failure, record_interruption
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
@@ -191,9 +193,13 @@ class Outbox:
                 elif isinstance(output, Failed):
                     return output
             job.begun = True
-            lane = stream.lane()
+            lane = MovingLane(stream.lane(), leads=True)
             sending = Sending(machine, job.content, lane, job.meter, around.clock)
-            return await self._threads.run(lane, sending.run, self._threads)
+            try:
+                async with seeking(around, job.offer, lane):
+                    return await self._threads.run(lane, sending.run, self._threads)
+            finally:
+                lane.close()
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience
@@ -210,7 +216,8 @@ class Outbox:
 
     def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
         around, offer, receipt = self._around, job.offer, delivered.receipt
-        path = job.meter.path or ""
+        paths = job.meter.paths or {job.meter.path or "": 0}  # where nothing had to travel
+        path = max(paths, key=paths.__getitem__)
         outcome = Outcome(
             digest=receipt.digest,
             manifest=receipt.manifest,
@@ -227,9 +234,9 @@ class Outbox:
             bytes_sent=job.meter.sent,
             seconds=round(seconds, 3),
             mb_per_s=rate(offer.bytes, seconds),
-            first_path=path,
+            first_path=next(iter(paths)),
             path=path,
-            paths={path: job.meter.sent},
+            paths=paths,
             receipt=outcome.receipt,
             manifest=outcome.manifest,
             agreement=offer.agreement,

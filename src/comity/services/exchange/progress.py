@@ -39,7 +39,8 @@ class Meter:
         self.size = size
         self.done = 0
         self.sent = 0
-        self.path: str | None = None
+        self.path: str | None = None  # that the last bytes took
+        self.paths: dict[str, int] = {}  # bytes that travelled, the first path first
         self._clock = clock
         self._watch = watch
         self._loop = asyncio.get_running_loop()
@@ -51,6 +52,12 @@ class Meter:
     def seconds(self) -> float:
         """Since the transfer was asked for."""
         return self._clock.monotonic() - self._started
+
+    def travelled(self, size: int, path: str) -> None:
+        """So many bytes more were sent or came, on this path."""
+        self.sent += size
+        self.path = path
+        self.paths[path] = self.paths.get(path, 0) + size
 
     def show(self, state: str) -> None:
         """Tell who watches, if it is time to. From any thread, one at a time."""

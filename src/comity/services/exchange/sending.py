@@ -110,7 +110,7 @@ class Sending:
             self._content.read_into(chunk.offset, piece)
         self._lane.send(chunk_header(chunk.index), piece)
         self._hasher.give_back()
-        self._meter.sent += chunk.length
+        self._meter.travelled(chunk.length, self._lane.info.path)
         self._meter.show("sending")
 
     def _explained(self, outcome: Delivered | Failed) -> Delivered | Failed:
