@@ -55,8 +55,9 @@ from comity.transport.tls import Credentials
 from comity.transport.way import NothingBehind, Way
 from comity.transport.wire import UpgradeRefused
 
-#: What says that the rendezvous is not there in this form; in the other one it may be.
-_NOT_IT = (RemoteProtocolError, IdentityMismatch, LinkLost, TimedOut, UpgradeRefused)
+#: What says that no rendezvous is there in this form; in the other one it may be. Not an IdentityMismatch:
+#: then one is there, and it is another one.
+_NOT_IT = (RemoteProtocolError, LinkLost, TimedOut, UpgradeRefused)
 _HINT = "compare the join URL with the rendezvous's operator, and ask whether a proxy inspects TLS here"
 
 
@@ -98,9 +99,8 @@ def _explained(way: Way, first: ComityError, second: ComityError) -> ComityError
     """Why neither form of the way led to the rendezvous, as the first one's error."""
     if isinstance(second, PeerUnreachable) and not isinstance(second, UpgradeRefused):
         return first  # it went away in between
-    for error in (second, first):
-        if isinstance(error, IdentityMismatch):  # a rendezvous answers, and it is another one
-            return error
+    if isinstance(second, IdentityMismatch):
+        return second
     forms = ("directly", "inside a websocket")[:: -1 if way.wrapped else 1]
     said = "; ".join(f"{form}: {error.message}" for form, error in zip(forms, (first, second), strict=True))
     return type(first)(f"{way.authority} does not answer as a rendezvous: {said}", hint=_HINT)
