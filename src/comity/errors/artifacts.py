@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comity.errors.base import ComityError
+from comity.errors.local import InvalidInput
 
 
 class FileUnusable(ComityError):
@@ -49,6 +50,13 @@ class TooLarge(ComityError):
     code = "too_large"
     exit_status = 46
     default_hint = "see docs/reference/limits.md"
+
+
+class InvalidWeights(InvalidInput):
+    """A file of weights that does not hold what it should."""
+
+    code = "invalid_weights"
+    default_hint = "ask your partner to send it again"
 
 
 class AuditInvalid(ComityError):
