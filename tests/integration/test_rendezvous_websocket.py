@@ -101,7 +101,7 @@ async def test_requests_that_are_none(tmp_path: Path, said: bytes, status: bytes
         assert status in answer.partition(b"\r\n")[0]
         assert len(answer) < 1024
         writer.close()
-        assert await register_inside(join, "lab-a", "")  # and it serves on
+        assert (await register_inside(join, "lab-a", "")).hostname == "lab-a"  # it serves on
 
 
 @pytest.mark.parametrize("inside", [OBSERVE_REQUEST, b"GET /comity HTTP/1.1\r\n\r\n", b"\x00", b""])
