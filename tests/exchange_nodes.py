@@ -18,7 +18,7 @@ from comity.identity.keys import Identity, PublicKey
 from comity.policy.operation import Standing
 from comity.protocol.trust.relationship import Agreement
 from comity.services.audit import AuditService
-from comity.services.exchange import ExchangeService, Surroundings
+from comity.services.exchange import ExchangeService, Rules, Surroundings
 from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust import KnownPeer
@@ -95,6 +95,7 @@ class Node:
         store: Callable[[Database], ExchangeStore] = ExchangeStore,
         patience: float = limits.EXCHANGE_ANSWER_TIMEOUT,
         pauses: tuple[float, ...] = (),
+        rules: Rules | None = None,
     ) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
@@ -123,6 +124,7 @@ class Node:
             entropy=entropy,
             patience=patience,
             pauses=pauses,
+            rules=rules or Rules(),
         )
         self.exchange = ExchangeService(self.around)
 

@@ -445,7 +445,7 @@ async def test_a_cancelled_send_leaves_nothing_visible(pair: Pair) -> None:
     await pair.bob_net().idle()
     assert await pair.bob.files() == ()
     assert [path.split("/")[0] for path in pair.bob.on_disk()] == ["incoming"]
-    assert pair.alice.rows()[0].problem == "it was cancelled here"
+    assert pair.alice.rows()[0].problem == "it was interrupted here"
 
 
 async def test_an_offer_that_never_comes_is_not_waited_for(pair: Pair) -> None:

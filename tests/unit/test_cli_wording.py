@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from comity.cli import wording
 from comity.cli.output import columns, table
-from comity.errors import InvalidInput
 
 
 @pytest.mark.parametrize(
@@ -39,26 +34,6 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_spans(seconds: float, text: str) -> None:
     assert wording.span(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("30s", 30), ("5m", 300), ("12h", 43_200), ("90d", 7_776_000), ("2w", 1_209_600), ("1Y", 31_536_000)],
-)
-def test_durations(text: str, seconds: int) -> None:
-    assert wording.parse_duration(text) == seconds
-
-
-@given(st.text())
-def test_durations_are_parsed_or_refused(text: str) -> None:
-    with contextlib.suppress(InvalidInput):
-        assert wording.parse_duration(text) >= 0
-
-
-@pytest.mark.parametrize("text", ["", "90", "d", "-1d", "1.5d", "9999999999d", "٣d", "1d1h", "1 d"])
-def test_durations_that_are_none(text: str) -> None:
-    with pytest.raises(InvalidInput):
-        wording.parse_duration(text)
 
 
 def test_ciphers() -> None:

@@ -174,6 +174,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "subscribe",
             "acknowledge",
             "transfers",
+            "cancel",
             "audit-log",
             "audit-verify",
         ),

@@ -60,6 +60,7 @@ _SECTIONS = {
         "send-file": Entry("comity.cli.exchange:send_file", "Send a file to a trusted peer."),
         "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),
         "transfers": Entry("comity.cli.exchange:transfers", "List what is on its way, and what was."),
+        "cancel": Entry("comity.cli.exchange:cancel", "End a transfer for good, on both sides."),
     },
     "Events": {
         "publish": Entry("comity.cli.events:publish", "Publish an event to trusted peers."),

@@ -11,6 +11,7 @@ from comity.cli import wording
 from comity.cli.commands import Command, command, seconds
 from comity.cli.output import Output
 from comity.control import HandshakeRequest, HandshakeResult, RevokeRequest, RevokeResult, TrustResult
+from comity.control.amounts import parse_duration
 from comity.identity.fingerprint import Fingerprint
 from comity.sdk import trust as sdk
 from comity.sdk.client import Client
@@ -59,7 +60,7 @@ def handshake(
         peer=peer,
         justification=why,
         requested_by=requested_by,
-        lifetime_seconds=None if expires is None else wording.parse_duration(expires),
+        lifetime_seconds=None if expires is None else parse_duration(expires),
         fingerprint=fingerprint,
         wait_seconds=wait,
     )

@@ -1,4 +1,4 @@
-"""Files: send-file, received, transfers."""
+"""Files: send-file, received, transfers, cancel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comity.cli import wording
 from comity.cli.commands import command, seconds
 from comity.cli.output import Output, table
 from comity.cli.progress import TransferDisplay
-from comity.control import ReceivedRequest, ReceivedResult, TransfersResult
+from comity.control import CancelResult, ReceivedRequest, ReceivedResult, TransfersResult
 from comity.sdk import exchange as sdk
 from comity.sdk.client import Client
 
@@ -54,6 +54,25 @@ def transfers(output: Output) -> None:
     output.show(result, _moving(result))
 
 
+@command("cancel", example="comity cancel 5e0c41d2")
+@click.argument("transfer", metavar="ID")
+@click.pass_obj
+def cancel(output: Output, transfer: str) -> None:
+    """End a transfer for good, whichever side began it; ID is one that comity transfers shows.
+
+    The other side is told now, or when it next appears. What had arrived of it is removed there or here.
+    """
+    result = sdk.cancel(Client(), transfer)
+    output.show(result, _cancelled(result))
+
+
+def _cancelled(result: CancelResult) -> Iterator[str]:
+    way = "to" if result.direction == "out" else "from"
+    yield f"Cancelled: {result.name} {way} {result.peer}"
+    if not result.told:
+        yield f"{result.peer} cannot be reached now, and will be told when it next appears"
+
+
 def _arrived(result: ReceivedResult) -> Iterator[str]:
     if not result.files:
         yield "Nothing has arrived yet."
@@ -72,6 +91,7 @@ def _moving(result: TransfersResult) -> list[str]:
         return ["No transfers yet."]
     rows = [
         (
+            transfer.transfer[:8],
             "to" if transfer.direction == "out" else "from",
             transfer.peer,
             transfer.name,
@@ -82,7 +102,7 @@ def _moving(result: TransfersResult) -> list[str]:
         )
         for transfer in result.transfers
     ]
-    return table(("", "PEER", "NAME", "SIZE", "STATE", "PATH", "STARTED"), rows)
+    return table(("ID", "", "PEER", "NAME", "SIZE", "STATE", "PATH", "STARTED"), rows)
 
 
 def _state(state: str, done: int, total: int, problem: str) -> str:

@@ -14,6 +14,7 @@ from comity.cli.commands import Group, command
 from comity.cli.output import Output, table
 from comity.cli.programs import rendezvous
 from comity.control import rendezvous as control
+from comity.control.amounts import parse_duration
 from comity.sdk import files, home
 from comity.sdk import rendezvous as server
 
@@ -111,7 +112,7 @@ def invite_create(
     output: Output, network_: str, uses: int, expires: str, note: str, out: Path | None, state: Path | None
 ) -> None:
     """Make an invitation: a join URL that lets new keys in. It is a secret, and can't be shown again."""
-    request = control.InviteCreateRequest(network_, uses, wording.parse_duration(expires), note)
+    request = control.InviteCreateRequest(network_, uses, parse_duration(expires), note)
     result = server.invite(request, state)
     if out is not None:
         files.write_private(out, result.url + "\n")

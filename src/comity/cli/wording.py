@@ -1,15 +1,11 @@
-"""How numbers, ciphers, times and durations read, and how a duration is typed. It prints nothing."""
+"""How numbers, ciphers, times and durations read; ``control.amounts`` has how they are typed. No printing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from comity.errors import InvalidInput
-
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_DURATION = re.compile(r"([0-9]{1,9})([smhdwy])\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31_536_000}
 
 
 def size(count: int) -> str:
@@ -56,13 +52,3 @@ def span(seconds: float) -> str:
             parts.append(f"{left // length}{unit}")
             left %= length
     return " ".join(parts[:2])
-
-
-def parse_duration(text: str) -> int:
-    """Seconds in ``90d``, ``12h``, ``2w``; InvalidInput."""
-    match = _DURATION.match(text.strip().lower())
-    if match is None:
-        raise InvalidInput(
-            "a duration is a number and one of s, m, h, d, w, y", hint="write ninety days as 90d"
-        )
-    return int(match[1]) * _SECONDS[match[2]]

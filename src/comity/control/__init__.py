@@ -41,6 +41,8 @@ from comity.control.events import (
     SubscriptionView,
 )
 from comity.control.exchange import (
+    CancelRequest,
+    CancelResult,
     Progress,
     ReceivedFile,
     ReceivedRequest,
@@ -118,6 +120,8 @@ __all__ = [
     "AuditLogRequest",
     "AuditLogResult",
     "AuditVerifyResult",
+    "CancelRequest",
+    "CancelResult",
     "CharterChange",
     "CharterDiffResult",
     "CharterExplainRequest",

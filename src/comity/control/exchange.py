@@ -119,5 +119,24 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class CancelRequest:
+    """``transfer`` is an id that ``transfers`` shows, or at least four digits of its beginning."""
+
+    transfer: str
+
+
+@dataclass(frozen=True)
+class CancelResult:
+    """``told``: the peer knows; if not, it will when it next appears."""
+
+    transfer: str
+    direction: str
+    peer: str
+    name: str
+    state: str
+    told: bool
+
+
+@dataclass(frozen=True)
 class TransfersResult:
     transfers: tuple[Transfer, ...]

@@ -52,6 +52,28 @@ class TooLarge(ComityError):
     default_hint = "see docs/reference/limits.md"
 
 
+class InboxFull(ComityError):
+    """The receiver's quota for this sender is used up."""
+
+    code = "inbox_full"
+    exit_status = 49
+    default_hint = "ask your partner to move received files away, or to raise inbox_quota"
+
+
+class TransferCancelled(ComityError):
+    """One of both sides ended it for good."""
+
+    code = "transfer_cancelled"
+    exit_status = 57
+    default_hint = "to send it after all, run comity send-file again"
+
+
+class UnknownTransfer(ComityError):
+    code = "unknown_transfer"
+    exit_status = 58
+    default_hint = "run comity transfers"
+
+
 class InvalidWeights(InvalidInput):
     """A file of weights that does not hold what it should."""
 

@@ -7,7 +7,7 @@ logic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from comity import control
@@ -29,7 +29,7 @@ from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
 from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
-from comity.services.exchange import ExchangeService
+from comity.services.exchange import ExchangeService, Rules
 from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
@@ -95,6 +95,7 @@ class Ground:
     db: Database
     audit_key: AuditKey
     blobs: BlobStore
+    exchange: Rules = field(default_factory=Rules)
     config: ConfigFile
     rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
     network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
@@ -188,6 +189,7 @@ def assemble(ground: Ground) -> Node:
             blobs=ground.blobs,
             clock=clock,
             entropy=entropy,
+            rules=ground.exchange,
         )
     )
     events = EventsService(

@@ -114,6 +114,7 @@ def build(home: Home, settings: Settings) -> Built:
                 db=db,
                 audit_key=audit_key,
                 blobs=FileBlobStore(home.incoming, home.received),
+                exchange=settings.exchange,
                 config=home,
                 rendezvous=rendezvous,
                 network=network,

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from comity import limits
+from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.card import JoinUrl
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.proxying import Outlet
+from comity.services.exchange import Rules
 from comity.storage import settings
 from comity.storage.config import Config
 from comity.storage.outlet import find_outlet
@@ -54,6 +56,7 @@ class Settings:
     private_networks: tuple[IPNetwork, ...]
     punch: bool
     outlet: Outlet
+    exchange: Rules
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
@@ -97,6 +100,12 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
         outlet=find_outlet(join, environ, config, flags.proxy),
+        exchange=Rules(
+            inbox_quota=of("inbox_quota", settings.amount(parse_size)),
+            artifact_limit=of("artifact_limit", settings.amount(parse_size)),
+            bandwidth=of("bandwidth", settings.amount(parse_rate)),
+            partials_kept=parse_duration(of("partials_kept", settings.kept)),
+        ),
         foreground=flags.foreground,
     )
 

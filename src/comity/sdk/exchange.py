@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from comity.control import (
+    CancelRequest,
+    CancelResult,
     Progress,
     ReceivedRequest,
     ReceivedResult,
@@ -63,6 +65,11 @@ def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
 def transfers(client: Client) -> TransfersResult:
     """What is on its way, and what was."""
     return client.ask(asks.transfers())
+
+
+def cancel(client: Client, transfer: str) -> CancelResult:
+    """End a transfer for good, by its id or the beginning of it: UnknownTransfer, InvalidInput."""
+    return client.call("cancel", CancelRequest(transfer), CancelResult)
 
 
 def open_to_send(path: str | os.PathLike[str]) -> int:

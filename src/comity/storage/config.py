@@ -25,7 +25,9 @@ class Config:
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
     ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
-    ``ca_bundle``: how connections to the rendezvous leave this machine.
+    ``ca_bundle``: how connections to the rendezvous leave this machine. ``inbox_quota`` and
+    ``artifact_limit`` are sizes, ``bandwidth`` is a rate, ``partials_kept`` a duration, as
+    ``control.amounts`` reads them; empty is no bound.
     """
 
     hostname: str
@@ -43,6 +45,10 @@ class Config:
     no_proxy: tuple[str, ...] = ()
     proxy_credentials_file: str = ""
     ca_bundle: str = ""
+    inbox_quota: str = "1TB"
+    artifact_limit: str = ""
+    bandwidth: str = ""
+    partials_kept: str = "7d"
 
 
 _KNOWN = tuple(field.name for field in dataclasses.fields(Config))

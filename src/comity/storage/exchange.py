@@ -4,6 +4,7 @@
     running ──► committing ──► done       what came in; ``committing`` names the file that is about to appear
     running, committing ──► failed
     running, committing ──► interrupted ──► running, failed     until it is taken up again, or never is
+    queued, running, committing, interrupted ──► cancelled      for good: the row is the reason to refuse it
 
 Both sides' ids are the sender's, so a row is found by direction, peer and id. Writes join the caller's
 transaction, which is how an audit entry and its row become one. The bytes are in ``storage.blobs``; which
@@ -34,7 +35,7 @@ CREATE TABLE transfer (
     agreement TEXT NOT NULL,
     started REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'running' CHECK (
-        state IN ('running', 'committing', 'interrupted', 'done', 'failed')
+        state IN ('queued', 'running', 'committing', 'interrupted', 'done', 'failed', 'cancelled')
     ),
     ended REAL,
     bytes_done INTEGER NOT NULL DEFAULT 0,
@@ -46,10 +47,13 @@ CREATE TABLE transfer (
     manifest TEXT,
     receipt TEXT,
     envelope TEXT,
+    removed REAL,
+    owed INTEGER NOT NULL DEFAULT 0,
     UNIQUE (direction, peer, transfer)
 );
 CREATE INDEX transfer_by_name ON transfer (name, direction, state);
 CREATE INDEX transfer_by_state ON transfer (state, direction);
+CREATE INDEX transfer_by_peer ON transfer (peer, direction, state);
 """
 
 
@@ -83,7 +87,8 @@ class Outcome:
 class StoredTransfer:
     """One row. Times are seconds UTC; ``path`` names the link that carried it (``direct``, ``relay``, …).
 
-    ``folder`` and ``stored`` say where a received file lies. What a transfer doesn't have yet is None.
+    ``folder`` and ``stored`` say where a received file lies, ``removed`` since when it was found not to. What
+    a transfer doesn't have yet is None. ``owed``: the peer was not told yet that it is cancelled.
     """
 
     id: int
@@ -97,7 +102,7 @@ class StoredTransfer:
     bytes: int
     agreement: str
     started: float
-    state: Literal["running", "committing", "interrupted", "done", "failed"]
+    state: Literal["queued", "running", "committing", "interrupted", "done", "failed", "cancelled"]
     ended: float | None
     bytes_done: int
     path: str | None
@@ -108,6 +113,8 @@ class StoredTransfer:
     manifest: str | None
     receipt: str | None
     envelope: str | None
+    removed: float | None
+    owed: int
 
 
 class ExchangeStore:
@@ -202,6 +209,48 @@ class ExchangeStore:
             " folder = NULL, stored = NULL, receipt = NULL, envelope = NULL WHERE id = ?",
             (ended, problem, done, path, row),
         )
+
+    def cancelled(self, row: int, ended: float, problem: str, *, done: int, path: str | None) -> None:
+        """It is over because one side wants it so."""
+        self.failed(row, ended, problem, done=done, path=path)
+        self._db.execute("UPDATE transfer SET state = 'cancelled' WHERE id = ?", (row,))
+
+    def owe(self, row: int) -> None:
+        """The peer is still to be told that it is cancelled."""
+        self._db.execute("UPDATE transfer SET owed = 1 WHERE id = ?", (row,))
+
+    def told(self, row: int) -> None:
+        """The peer knows."""
+        self._db.execute("UPDATE transfer SET owed = 0 WHERE id = ?", (row,))
+
+    def owed(self, peer: PublicKey) -> list[StoredTransfer]:
+        """What this peer is still to be told of, the oldest first."""
+        return self._select("peer = ? AND state = 'cancelled' AND owed = 1 ORDER BY id", peer.hex)
+
+    def beginning(self, text: str, limit: int) -> list[StoredTransfer]:
+        """Transfers whose id begins with these hexadecimal digits, the newest first."""
+        return self._select("substr(transfer, 1, ?) = ? ORDER BY id DESC LIMIT ?", len(text), text, limit)
+
+    # ── what a peer's artifacts take here ─────────────────────────────────────────────────────────────
+
+    def occupied(self, peer: PublicKey) -> int:
+        """Logical bytes of what came from this peer and lies here, or is on its way."""
+        row = self._db.execute(
+            "SELECT COALESCE(SUM(bytes), 0) FROM transfer WHERE peer = ? AND direction = 'in' AND ("
+            " state IN ('running', 'committing', 'interrupted') OR (state = 'done' AND removed IS NULL))",
+            (peer.hex,),
+        ).fetchone()
+        return int(row[0])
+
+    def lying(self, peer: PublicKey) -> list[StoredTransfer]:
+        """Received files of this peer that are not known to be gone."""
+        return self._select("peer = ? AND direction = 'in' AND state = 'done' AND removed IS NULL", peer.hex)
+
+    def removed(self, row: int, at: float) -> None:
+        """A received file is not in its place any more."""
+        self._db.execute("UPDATE transfer SET removed = ? WHERE id = ?", (at, row))
+
+    # ── lists ─────────────────────────────────────────────────────────────────────────────────────────
 
     def unfinished(self) -> list[StoredTransfer]:
         """What a stopped daemon left behind, the oldest first."""

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from comity import limits
+from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.authority import parse_listen
 from comity.identity.card import JoinUrl
@@ -110,6 +111,28 @@ def log_format(text: str) -> LogFormat:
     raise InvalidInput("no such format", hint="write text or json")
 
 
+def amount(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    """What ``parse`` reads; None for nothing: there is no such bound."""
+    return lambda text: parse(text) if text.strip() else None
+
+
+def as_written(parse: Callable[[str], int]) -> Callable[[str], str]:
+    """The text itself, if ``parse`` reads it: ``50GB`` stays ``50GB``."""
+
+    def checked(text: str) -> str:
+        amount(parse)(text)
+        return text.strip()
+
+    return checked
+
+
+def kept(text: str) -> str:
+    """How long something is kept: a duration that is not zero."""
+    if parse_duration(text) == 0:
+        raise InvalidInput("nothing can be kept for so short a time", hint="write seven days as 7d")
+    return text.strip()
+
+
 @dataclass(frozen=True)
 class Setting:
     """One line of the table. ``flag``: the option of ``comity up`` that goes before it, or empty.
@@ -146,6 +169,10 @@ SETTINGS: dict[str, Setting] = {
         Setting("no_proxy", no_proxy, shared=("no_proxy", "NO_PROXY")),
         Setting("proxy_credentials_file", file),
         Setting("ca_bundle", file),
+        Setting("inbox_quota", as_written(parse_size)),
+        Setting("artifact_limit", as_written(parse_size)),
+        Setting("bandwidth", as_written(parse_rate)),
+        Setting("partials_kept", kept),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Artifacts: send-file, received, transfers.
+"""Artifacts: send-file, received, transfers, cancel.
 
 ``send-file`` answers with one JSON object a line: ``{"progress": …}`` any number of times, then ``{"result":
 …}`` or ``{"error": …}``. A client that hangs up cancels its transfer.
@@ -46,6 +46,10 @@ def routes(operations: Operations) -> APIRouter:
     @router.post("/transfers", response_model=control.TransfersResult)
     async def transfers() -> Response:
         return reply(exchange.transfers())
+
+    @router.post("/cancel", response_model=control.CancelResult)
+    async def cancel(request: control.CancelRequest) -> Response:
+        return reply(await exchange.cancel(request))
 
     return router
 

@@ -26,6 +26,7 @@ _STATUS: dict[type[errors.ComityError], HTTPStatus] = {
     errors.FileUnusable: HTTPStatus.BAD_REQUEST,
     errors.UnknownPeer: HTTPStatus.NOT_FOUND,
     errors.NothingPending: HTTPStatus.NOT_FOUND,
+    errors.UnknownTransfer: HTTPStatus.NOT_FOUND,
     errors.UntrustedPeer: HTTPStatus.FORBIDDEN,
     errors.Denied: HTTPStatus.FORBIDDEN,
     errors.PeerRefused: HTTPStatus.FORBIDDEN,
@@ -37,6 +38,7 @@ _STATUS: dict[type[errors.ComityError], HTTPStatus] = {
     errors.AmbiguousPeer: HTTPStatus.CONFLICT,
     errors.RequestChanged: HTTPStatus.CONFLICT,
     errors.FileChanged: HTTPStatus.CONFLICT,
+    errors.TransferCancelled: HTTPStatus.CONFLICT,
     errors.NameTaken: HTTPStatus.CONFLICT,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.MailboxFull: HTTPStatus.TOO_MANY_REQUESTS,
@@ -44,6 +46,7 @@ _STATUS: dict[type[errors.ComityError], HTTPStatus] = {
     errors.RendezvousUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PeerUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.InboxFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
     errors.RemoteProtocolError: HTTPStatus.BAD_GATEWAY,
 }

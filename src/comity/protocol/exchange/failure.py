@@ -11,9 +11,12 @@ from comity.errors import (
     ComityError,
     DiskFull,
     FileChanged,
+    InboxFull,
     NameRefused,
     PeerRefused,
+    RateLimited,
     TooLarge,
+    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
@@ -22,7 +25,11 @@ from comity.protocol.exchange.messages import Fail, Refuse
 
 #: Codes that mean the same on both sides.
 SHARED: dict[str, type[ComityError]] = {
-    error.code: error for error in (DiskFull, FileChanged, NameRefused, TooLarge, VerificationFailed)
+    error.code: error
+    for error in (
+        *(DiskFull, FileChanged, InboxFull, NameRefused, RateLimited),
+        *(TooLarge, TransferCancelled, VerificationFailed),
+    )
 }
 #: What the other side's person can do, where the class's own hint is written for this side's.
 _HINTS = {DiskFull.code: "ask your partner to free some space, then send again"}

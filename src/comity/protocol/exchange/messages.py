@@ -4,6 +4,8 @@
     either              FAIL                                                       WORKING…  RECEIPT
     or JOIN, on a further stream
 
+    either, on a stream of its own                CANCEL  →  ACCEPT
+
 Texts and decisions are JSON; pages, wants and chunks are fixed-width integers, big endian, and digests. Each
 binary message has one encoding only. JSON members that a later minor version adds are ignored here: whatever
 counts is covered by the manifest's digest, which the receipt signs. Every length is checked before anything
@@ -15,7 +17,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,6 +45,7 @@ class Type(IntEnum):
     WORKING = 9
     FAIL = 10
     JOIN = 11
+    CANCEL = 12
 
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
@@ -103,6 +106,13 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Hex16
 
 
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """The transfer is over for good, says its sender or receiver. ACCEPT answers, whatever is known of it."""
+
+    transfer: Hex16
+    by: Literal["sender", "receiver"]
+
+
 @dataclass(frozen=True)
 class Page:
     """Entries ``first``, ``first + 1``, … of the manifest."""
@@ -152,7 +162,7 @@ def manifest_of(offer: Offer) -> Manifest:
     raise VersionMismatch(f"this node does not know {offer.digests} digests")
 
 
-Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Join
+Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Join | Cancel
 
 
 def is_chunk(body: Buffer) -> bool:
@@ -163,6 +173,11 @@ def is_chunk(body: Buffer) -> bool:
 def is_join(body: Buffer) -> bool:
     """Whether a frame's body is a JOIN."""
     return len(body) > 0 and body[0] == Type.JOIN
+
+
+def is_cancel(body: Buffer) -> bool:
+    """Whether a stream's first message is a CANCEL, and no offer."""
+    return len(body) > 0 and body[0] == Type.CANCEL
 
 
 def chunk_header(index: int) -> bytes:
@@ -207,7 +222,7 @@ def parse_message(body: Buffer) -> Message:
         raise RemoteProtocolError("empty exchange message")
     kind, rest = view[0], view[1:]
     match kind:
-        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL | Type.JOIN:
+        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL | Type.JOIN | Type.CANCEL:
             return decode(rest, _JSON_STRUCTS[Type(kind)], limits.EXCHANGE_MESSAGE_BYTES)
         case Type.PAGE:
             return _parse_page(rest)
@@ -227,13 +242,14 @@ def parse_message(body: Buffer) -> Message:
             raise RemoteProtocolError(f"unknown exchange message {kind}")
 
 
-_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail | Join]] = {
+_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail | Join | Cancel]] = {
     Type.OFFER: Offer,
     Type.ACCEPT: Accept,
     Type.REFUSE: Refuse,
     Type.CLOSE: Close,
     Type.FAIL: Fail,
     Type.JOIN: Join,
+    Type.CANCEL: Cancel,
 }
 _JSON_TYPES: dict[type[Message], Type] = {struct_type: kind for kind, struct_type in _JSON_STRUCTS.items()}
 

@@ -6,6 +6,6 @@ right. Threads move the bytes: ``sending`` and ``receiving`` carry out what the 
 """
 
 from comity.services.exchange.service import ExchangeService
-from comity.services.exchange.surroundings import Surroundings, Trust
+from comity.services.exchange.surroundings import Rules, Surroundings, Trust
 
-__all__ = ["ExchangeService", "Surroundings", "Trust"]
+__all__ = ["ExchangeService", "Rules", "Surroundings", "Trust"]

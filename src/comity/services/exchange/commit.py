@@ -17,15 +17,21 @@ does the rest at the next start:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from comity.errors import ComityError, Denied
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
-from comity.services.exchange.records import record_arrival, record_failure, record_interruption
+from comity.services.exchange.records import (
+    record_arrival,
+    record_cancellation,
+    record_failure,
+    record_interruption,
+)
 from comity.services.exchange.recovery import collect, part_of
+from comity.services.exchange.running import Running
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
@@ -41,11 +47,19 @@ class Arrival:
     row: int
     peer: KnownPeer
     offer: Offer
-    meter: Meter
+    running: Running
     stream: Stream
     lane: MovingLane | None = None
     held: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def meter(self) -> Meter:
+        return self.running.meter
+
+    @property
+    def over(self) -> asyncio.Event:
+        """Set once how it ended is on record."""
+        return self.running.over
 
     @property
     def part(self) -> str:
@@ -106,10 +120,13 @@ def settle(around: Surroundings, arrival: Arrival, error: ComityError, *, keep: 
         record_arrival(around, arrival.row, arrival.meter.path)
         around.blobs.discard(arrival.part)
         return
-    if keep:
-        meter = arrival.meter
+    meter, cancelled = arrival.meter, arrival.running.cancelled
+    if keep and cancelled is None:
         record_interruption(around, arrival.row, error, done=meter.done, path=meter.path)
         collect(around)
         return
     around.blobs.discard(arrival.part)  # first: on a full disk, its room is what the record needs
-    record_failure(around, arrival.row, error, done=arrival.meter.done, path=arrival.meter.path)
+    if cancelled is not None:
+        record_cancellation(around, arrival.row, cancelled, done=meter.done, path=meter.path)
+        return
+    record_failure(around, arrival.row, error, done=meter.done, path=meter.path)

@@ -7,7 +7,7 @@ was accepted is counted, so that all transfers together fit on the disk and no p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from comity import limits
@@ -16,21 +16,25 @@ from comity.errors import (
     Denied,
     DiskFull,
     LinkLost,
+    RateLimited,
     RemoteProtocolError,
     TimedOut,
+    TransferCancelled,
     TransferFailed,
 )
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
-from comity.protocol.exchange.messages import Offer, is_join
+from comity.protocol.exchange.messages import Offer, is_cancel, is_join
 from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.commit import Arrival, publish, settle
 from comity.services.exchange.joining import join
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
+from comity.services.exchange.quota import Quota
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
+from comity.services.exchange.running import Live, Running
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
@@ -40,19 +44,22 @@ from comity.transport.interface import Stream
 
 
 class Inbox:
-    """``live`` holds the meters of what runs now, by row; ``arrived`` is called once a file is visible."""
+    """``arrived`` is called once a file is visible, ``cancelled`` with each CANCEL."""
 
     def __init__(
         self,
         around: Surroundings,
         threads: Threads,
-        live: dict[int, Meter],
+        live: Live,
         arrived: Callable[[], None],
+        cancelled: Callable[[Stream, bytes], Awaitable[None]],
     ) -> None:
         self._around = around
         self._threads = threads
         self._live = live
         self._arrived = arrived
+        self._cancelled = cancelled
+        self._quota = Quota(around)
         self._arriving: dict[int, Arrival] = {}
 
     async def answer(self, stream: Stream) -> None:
@@ -61,6 +68,9 @@ class Inbox:
             machine = Receiver()
             offered = await self._first(stream)
             if offered is None:
+                return
+            if is_cancel(offered):
+                await self._cancelled(stream, offered)
                 return
             if is_join(offered):
                 await join(stream, offered, self._arriving.values())
@@ -122,13 +132,16 @@ class Inbox:
             if stored.state == "done":
                 receipt = (stored.envelope or "").encode()
                 return Complete(stored.manifest or "", stored.digest or "", receipt)
+            if stored.state == "cancelled":
+                around.store.told(stored.id)
+                raise TransferCancelled("this transfer was cancelled")
         part = part_of(peer.key.hex, offer.transfer)
         held = stored is not None and part in around.blobs.parts()
         theirs = sum(arrival.peer.key == peer.key for arrival in self._arriving.values())
         if theirs >= limits.RECEIVING_PER_PEER or len(self._arriving) >= limits.RECEIVING_AT_ONCE:
-            raise TransferFailed(
-                "too many transfers are under way", hint="wait for one to end, then try again"
-            )
+            raise RateLimited("too many transfers are under way", hint="wait for one to end, then try again")
+        if stored is None or stored.state == "failed":
+            self._quota.require(peer.key, offer.bytes)
         here = stored.bytes_done if stored is not None and held else 0
         promised = sum(arrival.meter.size - arrival.meter.done for arrival in self._arriving.values())
         if around.blobs.free_bytes() - promised < offer.bytes - here + limits.FREE_SPACE_MARGIN:
@@ -151,9 +164,11 @@ class Inbox:
         else:
             row = stored.id
             around.store.taken_up(row)
-        arrival = Arrival(row=row, peer=peer, offer=offer, meter=meter, stream=stream, held=held)
+        running = Running(meter, stream.abort)
+        arrival = Arrival(row=row, peer=peer, offer=offer, running=running, stream=stream, held=held)
+        running.end = arrival.abort
         self._arriving[arrival.row] = arrival
-        self._live[arrival.row] = meter
+        self._live[arrival.row] = running
         return arrival
 
     async def _supersede(self, peer: KnownPeer, offer: Offer) -> None:

@@ -19,6 +19,7 @@ from comity.errors import (
     PeerUnreachable,
     RemoteProtocolError,
     TimedOut,
+    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
@@ -32,8 +33,14 @@ from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import record_delivery, record_failure, record_interruption
+from comity.services.exchange.records import (
+    record_cancellation,
+    record_delivery,
+    record_failure,
+    record_interruption,
+)
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.running import Live, Running
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
@@ -51,14 +58,18 @@ class _Job:
     peer: KnownPeer
     offer: Offer
     content: Content
-    meter: Meter
+    running: Running
     begun: bool
+
+    @property
+    def meter(self) -> Meter:
+        return self.running.meter
 
 
 class Outbox:
-    """``live`` holds the meters of what runs now, by row."""
+    """``live`` holds what runs now, by row."""
 
-    def __init__(self, around: Surroundings, threads: Threads, live: dict[int, Meter]) -> None:
+    def __init__(self, around: Surroundings, threads: Threads, live: Live) -> None:
         self._around = around
         self._threads = threads
         self._live = live
@@ -97,10 +108,15 @@ class Outbox:
             self._failed(job, error, refused=isinstance(error, PeerRefused))
             raise
         except asyncio.CancelledError:
-            self._stopped(job, TransferFailed("it was cancelled here"))
-            raise
+            if job.running.cancelled is None:
+                self._stopped(job, TransferFailed("it was interrupted here"))
+                raise
+            _not_the_task()
+            self._failed(job, job.running.cancelled)
+            raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
+            job.running.over.set()
 
     async def _persist(self, job: _Job) -> Delivered | Failed:
         """Go on after a lost link, as long as attempts move something, or pauses are left."""
@@ -171,8 +187,10 @@ class Outbox:
         else:
             row = before.id
             around.store.taken_up(row)
-        self._live[row] = meter
-        return _Job(row, peer, offer, content, meter, begun=before is not None)
+        task = asyncio.current_task()
+        running = Running(meter, task.cancel if task else lambda: None)
+        self._live[row] = running
+        return _Job(row, peer, offer, content, running, begun=before is not None)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -265,4 +283,14 @@ class Outbox:
 
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
+        if isinstance(error, TransferCancelled):
+            record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
+            return
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
+
+
+def _not_the_task() -> None:
+    """What was cancelled is the transfer: the task that carries it goes on and says so."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comity.errors import ComityError
+from comity.errors import ComityError, TransferCancelled
 from comity.identity.keys import PublicKey
 from comity.services.exchange.surroundings import Surroundings
 from comity.storage.exchange import Outcome, StoredTransfer
@@ -50,6 +50,15 @@ def record_interruption(
     with around.db.transaction():
         around.store.interrupted(row, around.clock.now(), error.message, done=done, path=path)
         _append(around, "exchange.interrupted", around.store.get(row), error)
+
+
+def record_cancellation(
+    around: Surroundings, row: int, error: TransferCancelled, *, done: int = 0, path: str | None = None
+) -> None:
+    """It is over for good, because this side or the other wanted it so."""
+    with around.db.transaction():
+        around.store.cancelled(row, around.clock.now(), error.message, done=done, path=path)
+        _append(around, "exchange.cancelled", around.store.get(row), error)
 
 
 def _append(

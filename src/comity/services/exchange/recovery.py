@@ -2,7 +2,7 @@
 
 A file that became visible is finished, with its row and its audit entry; everything else is interrupted, and
 its part stays until the peer takes it up again: what is in it is hashed anew then, so nothing needs to be
-known of how far it came. After ``limits.PARTIAL_LIFETIME``, or where a peer left too many, it is given up.
+known of how far it came. After ``Rules.partials_kept``, or where a peer left too many, it is given up.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def recover(around: Surroundings, running: Container[int] = ()) -> None:
 
 def collect(around: Surroundings) -> None:
     """Give up what nobody took up again in time, and what is more than a peer may leave."""
-    oldest = around.clock.now() - limits.PARTIAL_LIFETIME
+    oldest = around.clock.now() - around.rules.partials_kept
     seen: Counter[str] = Counter()
     for stored in around.store.interrupted_ones():
         incoming = stored.direction == "in"

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from comity import limits
 from comity.clock import rfc3339
 from comity.control.exchange import (
+    CancelRequest,
+    CancelResult,
     Progress,
     ReceivedFile,
     ReceivedRequest,
@@ -29,10 +31,11 @@ from comity.identity.keys import PublicKey
 from comity.identity.text import printable
 from comity.protocol.exchange.names import note_for
 from comity.protocol.hello import EXCHANGE_PORT
+from comity.services.exchange.cancelling import Cancelling
 from comity.services.exchange.inbox import Inbox
 from comity.services.exchange.outbox import Outbox
-from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.running import Live
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.threads import Threads
 from comity.storage.exchange import StoredTransfer
@@ -44,10 +47,11 @@ class ExchangeService:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._threads = Threads()
-        self._live: dict[int, Meter] = {}
+        self._live: Live = {}
         self._arrived = asyncio.Event()
         self._outbox = Outbox(around, self._threads, self._live)
-        self._inbox = Inbox(around, self._threads, self._live, self._announce)
+        self._cancelling = Cancelling(around, self._live)
+        self._inbox = Inbox(around, self._threads, self._live, self._announce, self._cancelling.heard)
 
     def start(self) -> None:
         """Put right what a crash left behind, then answer on port 1001. StorageUnusable, DiskFull."""
@@ -106,6 +110,13 @@ class ExchangeService:
         rows = self._around.store.newest(limits.TRANSFERS_LISTED)
         return TransfersResult(transfers=tuple(self._transfer(row) for row in rows))
 
+    async def cancel(self, request: CancelRequest) -> CancelResult:
+        """End a transfer in either direction for good, and tell the peer now if it can be reached.
+
+        ``transfer`` is its id, or the beginning of it. UnknownTransfer; InvalidInput where it is over.
+        """
+        return await self._cancelling.cancel(request)
+
     def _announce(self) -> None:
         self._arrived.set()
         self._arrived = asyncio.Event()
@@ -134,7 +145,8 @@ class ExchangeService:
         )
 
     def _transfer(self, row: StoredTransfer) -> Transfer:
-        meter = self._live.get(row.id)
+        running = self._live.get(row.id)
+        meter = running.meter if running else None
         return Transfer(
             transfer=row.transfer,
             direction=row.direction,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from comity import limits
@@ -34,6 +34,19 @@ class Trust(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What this node's person decided (docs: configuration). Bytes, bytes a second, seconds; None: no bound.
+
+    ``inbox_quota`` is of each peer, ``bandwidth`` of all that is sent together.
+    """
+
+    inbox_quota: int | None = None
+    artifact_limit: int | None = None
+    bandwidth: int | None = None
+    partials_kept: float = limits.PARTIAL_LIFETIME
+
+
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both.
 
@@ -52,6 +65,7 @@ class Surroundings:
     clock: Clock
     entropy: Entropy
     patience: float = limits.EXCHANGE_ANSWER_TIMEOUT
+    rules: Rules = field(default_factory=Rules)
     pauses: tuple[float, ...] = limits.RETRY_PAUSES
 
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
