@@ -22,6 +22,9 @@ from comity.transport.wire import BAD_GATEWAY, UpgradeRefused, Wire, outer_conte
 class NothingBehind(UpgradeRefused):
     """A reverse proxy answers, and the rendezvous behind it doesn't."""
 
+    code = "gateway_failed"
+    default_hint = "ask the rendezvous's operator whether it runs"
+
 
 class Way:
     """To ``host:port``, by ``outlet``. ``wrapped``: inside a WebSocket, which whoever pins finds out.
@@ -113,8 +116,7 @@ class Way:
         except UpgradeRefused as error:
             if error.status in BAD_GATEWAY:
                 raise NothingBehind(
-                    f"{self.authority}: {error.message}: the rendezvous behind it can't be reached",
-                    hint="ask the rendezvous's operator whether it runs",
+                    f"{self.authority}: {error.message}: the rendezvous behind it can't be reached"
                 ) from error
             raise
 

@@ -34,6 +34,8 @@ PATH = "/comity"
 class UpgradeRefused(PeerUnreachable):
     """What answers does not open a WebSocket. ``status``: its HTTP status, 0 where it says none."""
 
+    code = "upgrade_refused"
+    default_hint = "check the address with the rendezvous's operator"
     status = 0
 
 
