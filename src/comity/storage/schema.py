@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, trust
+from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, settled, trust, witness
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -19,6 +19,8 @@ MIGRATIONS = (
     + trust.TABLES
     + exchange.TABLES
     + events.TABLES
+    + witness.TABLES
+    + settled.TABLES
     + forwarding.TABLES,
 )
 
