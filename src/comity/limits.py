@@ -135,10 +135,10 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = (
-    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
-)
+SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
+TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
+TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 SAFETENSORS_HEADER_BYTES = 32 * MIB
