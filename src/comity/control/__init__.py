@@ -29,6 +29,12 @@ from comity.control.config import (
     ConfigSetResult,
     ConfigSetting,
 )
+from comity.control.doctor import (
+    DoctorHop,
+    DoctorRequest,
+    DoctorResult,
+    HopStatus,
+)
 from comity.control.events import (
     AcknowledgeRequest,
     AcknowledgeResult,
@@ -134,6 +140,9 @@ __all__ = [
     "ConfigSetting",
     "ConfirmRequest",
     "ConfirmResult",
+    "DoctorHop",
+    "DoctorRequest",
+    "DoctorResult",
     "EndForwardRequest",
     "Event",
     "EventData",
@@ -149,6 +158,7 @@ __all__ = [
     "ForwardsResult",
     "HandshakeRequest",
     "HandshakeResult",
+    "HopStatus",
     "InfoResult",
     "InitRequest",
     "InitResult",

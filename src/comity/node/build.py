@@ -17,8 +17,10 @@ from comity.identity.card import Card
 from comity.identity.envelope import Envelope
 from comity.node.assembly import Ground, Node, assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.doctor import make_doctor
 from comity.node.surroundings import look_around
 from comity.services.about import NodeFacts
+from comity.services.doctor import DoctorService
 from comity.services.logkey import certify
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
@@ -43,6 +45,7 @@ class Built:
     """A node on its files and sockets. ``way`` is to be closed after the node, and ``db`` last."""
 
     node: Node
+    doctor: DoctorService
     way: Way
     db: Database
 
@@ -79,9 +82,11 @@ def build(home: Home, settings: Settings) -> Built:
                 way=way,
             )
 
+        networks: list[PeerNetwork] = []
+
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
             listen = settings.listen or None
-            return PeerNetwork(
+            made = PeerNetwork(
                 credentials,
                 rendezvous,
                 gate,
@@ -92,6 +97,8 @@ def build(home: Home, settings: Settings) -> Built:
                 punches=punches if settings.punch else None,
                 way=way,
             )
+            networks.append(made)
+            return made
 
         node = assemble(
             Ground(
@@ -126,4 +133,4 @@ def build(home: Home, settings: Settings) -> Built:
     except BaseException:
         db.close()
         raise
-    return Built(node, way, db)
+    return Built(node, make_doctor(node, networks[0], settings, clock), way, db)
