@@ -52,7 +52,7 @@ def _below(hop: DoctorHop) -> Iterator[tuple[str, str]]:
     if hop.advice:
         yield "try", hop.advice
     if hop.ask:
-        yield "ask IT", hop.ask
+        yield "ask IT", f'"{hop.ask}"'
 
 
 def _summary(result: DoctorResult, left: list[str]) -> Iterator[str]:
@@ -61,6 +61,8 @@ def _summary(result: DoctorResult, left: list[str]) -> Iterator[str]:
         yield f"It ends at: {', '.join(failed)}."
         if left:
             yield f"Not checked because of that: {', '.join(left)}."
+    elif result.hops[0].status == "warning":
+        yield "The way is open, and the node is not running."
     elif result.status == "warning":
         yield "It works, and could be better where a mark says so."
     else:

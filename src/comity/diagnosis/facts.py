@@ -34,7 +34,8 @@ class WayFacts:
     it took no connection. ``proxy_failure``: the proxy opened no tunnel. ``direct``: why the pinned TLS
     failed as it is, ``wrapped``: why it failed inside a WebSocket too; ``certificate``: what was shown then.
     ``websocket``: it holds inside one.
-    ``mismatch``: another rendezvous answers. ``skew``: seconds by which the rendezvous's clock is ahead.
+    ``mismatch``: another rendezvous answers. ``skew``: seconds by which the rendezvous's clock is
+    ahead, by its own word, or, where TLS fails, by an HTTP answer's.
     ``refused``: it doesn't talk to us. ``relay``: its port is not to be had for lanes.
     """
 

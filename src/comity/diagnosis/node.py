@@ -48,9 +48,9 @@ def mapping(facts: MappingFacts | None, way: WayFacts) -> DoctorHop:
         return DoctorHop(
             "mapping",
             "warning",
-            f"symmetric: each connection comes from another port ({' and '.join(facts.seen)}), so nothing"
-            " but the relay leads to most partners",
-            "nothing has to be done; the relay works, more slowly",
+            f"symmetric: each connection comes from another port ({' and '.join(facts.seen)}), so"
+            " most partners are reached through the relay",
+            "",
             asking.mapping(),
         )
     if looks is None:
@@ -70,7 +70,7 @@ def mapping(facts: MappingFacts | None, way: WayFacts) -> DoctorHop:
 def inbound(facts: NodeFacts) -> DoctorHop:
     """Whether peers can dial this machine."""
     if not facts.listen:
-        return DoctorHop("inbound", "ok", "not needed: this node listens for nobody (comity up --listen)")
+        return DoctorHop("inbound", "ok", "not needed: without --listen nobody dials this node")
     if facts.state != "running":
         return DoctorHop("inbound", "skipped", "the node has to run for it")
     if facts.unheard:

@@ -40,7 +40,7 @@ def _path(trial: PathTrial, reached: bool) -> DoctorHop:
     if trial.ok:
         return DoctorHop(name, "ok", trial.text)
     status: HopStatus = "warning" if reached else "failed"
-    advice = "nothing has to be done: another path leads there" if reached else ""
-    if not reached and trial.path == "relay":
-        advice = "have your partner run comity doctor: the cause may be on that side"
-    return DoctorHop(name, status, trial.text, advice)
+    if reached:
+        return DoctorHop(name, status, f"{trial.text}; another path leads there")
+    relayed = "have your partner run comity doctor: the cause may be on that side"
+    return DoctorHop(name, status, trial.text, relayed if trial.path == "relay" else "")

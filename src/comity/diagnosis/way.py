@@ -9,6 +9,7 @@ from comity.diagnosis.facts import WayFacts
 
 #: A clock that is off by less than this is not worth a word.
 _DRIFT = limits.CLOCK_SKEW / 5
+_ROUNDING = 2.0  # the rendezvous tells whole seconds
 
 
 def name(facts: WayFacts) -> DoctorHop:
@@ -77,15 +78,14 @@ def inspection(facts: WayFacts) -> DoctorHop:
         return DoctorHop("inspection", "ok", "nothing on the way ends TLS")
     who = _who(facts)
     if facts.websocket:
+        inside = "the pinned TLS passes inside, in a WebSocket that it can't read; nothing has to be done"
         if facts.certificate is not None and facts.certificate.trusted:
-            detail = f"{who} ends TLS on the way; it carries a WebSocket that it can't read"
-            return DoctorHop("inspection", "ok", detail)
+            return DoctorHop("inspection", "ok", f"{who} ends TLS on the way: {inside}")
+        whose = "a box that inspects TLS, or a web server with a private certificate"
         return DoctorHop(
             "inspection",
             "warning",
-            f"TLS is inspected: {who} ends it, which this machine does not trust; it carries a WebSocket"
-            " that it can't read",
-            "nothing has to be done",
+            f"{who}, which this machine does not trust, ends TLS on the way ({whose}): {inside}",
         )
     if facts.certificate is None:
         return DoctorHop(
@@ -131,10 +131,11 @@ def fingerprint(facts: WayFacts) -> DoctorHop:
 def clock(facts: WayFacts) -> DoctorHop:
     """Whether the two clocks agree: statements are refused where they are more than five minutes apart."""
     if facts.skew is None:
-        return DoctorHop("clock", "skipped", "the rendezvous did not tell the time")
+        return DoctorHop("clock", "skipped", "nothing there told the time")
     apart = abs(facts.skew)
     if apart <= _DRIFT:
-        return DoctorHop("clock", "ok", f"{apart:.1f} s from the rendezvous's")
+        close = "the same as" if apart < _ROUNDING else f"{apart:.0f} seconds from"
+        return DoctorHop("clock", "ok", f"{close} the rendezvous's")
     way = "behind" if facts.skew > 0 else "ahead of"
     detail = f"this machine's clock is {_span(apart)} {way} the rendezvous's"
     if apart <= limits.CLOCK_SKEW:

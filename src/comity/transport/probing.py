@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import socket
 import ssl
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -49,11 +51,12 @@ from comity.transport.rendezvous_calls import refusal
 from comity.transport.tcp import connect_tcp, remote_of
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
-from comity.transport.wire import outer_context, proxy_context
+from comity.transport.wire import PATH, outer_context, proxy_context
 
 _STEP = limits.DOCTOR_STEP_SECONDS
 _NAME_CHARS = 80
 _NO_INSTANCE = "0" * 32
+_DATE = re.compile(rb"\r\n[Dd]ate: ([^\r\n]{1,64})\r\n")
 
 
 async def probe_way(join: JoinUrl, outlet: Outlet, clock: Clock) -> WayFacts:
@@ -126,6 +129,12 @@ class _Probe:
 
     async def go_on(self, facts: WayFacts) -> WayFacts:
         """Tunnel, TLS as it is, TLS in a WebSocket, challenge, relay."""
+        facts = await self._secured(facts)
+        if facts.skew is None and not facts.proxy_failure and facts.connected:  # which may be why it failed
+            facts = dataclasses.replace(facts, skew=await self._date())
+        return facts
+
+    async def _secured(self, facts: WayFacts) -> WayFacts:
         try:
             channel = await self._pinned()
         except ProxyFailed as error:
@@ -172,6 +181,39 @@ class _Probe:
         finally:
             channel.dismiss()
         return dataclasses.replace(facts, skew=answer.time - (began + self._clock.now()) / 2)
+
+    async def _date(self) -> float | None:
+        """By how many seconds the clock of what answers HTTP there is ahead; None where nothing says so."""
+        for outer in (False, True):
+            told = _DATE.search(await self._head(outer))
+            try:
+                if told is not None:
+                    return parsedate_to_datetime(told[1].decode("ascii")).timestamp() - self._clock.now()
+            except ValueError:
+                continue
+        return None
+
+    async def _head(self, outer: bool) -> bytes:
+        """The head of an HTTP answer, as it is or inside of a TLS; empty where there is none."""
+        request = f"GET {PATH} HTTP/1.1\r\nHost: {self._join.authority}\r\nConnection: close\r\n\r\n"
+        said = b""
+        try:
+            async with asyncio.timeout(_STEP):
+                wire = await self._way.wire(_STEP)
+                try:
+                    if outer:
+                        await wire.start_tls(outer_context(), self._join.host)
+                    await wire.send(request.encode("ascii"))
+                    while b"\r\n\r\n" not in said and len(said) < limits.UPGRADE_BYTES:
+                        more = await wire.receive()
+                        if not more:
+                            break
+                        said += more
+                finally:
+                    wire.close()
+        except (ComityError, OSError):  # ssl.SSLError and TimeoutError are OSErrors
+            return b""
+        return said
 
     async def _relay(self) -> Failure | None:
         """Whether the bytes of a lane get through: a ticket that opens nothing ends in an orderly close."""

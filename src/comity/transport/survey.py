@@ -58,4 +58,8 @@ async def _try(
         return False, printable(str(error))
     remote = channel.remote
     channel.dismiss()
-    return True, f"{connected.path} to {remote} in {(time.monotonic() - began) * 1000:.0f} ms"
+    took = f"in {(time.monotonic() - began) * 1000:.0f} ms"
+    if attempt.path == "punched":
+        meeting = "with no NAT between" if connected.path == "direct" else "through the NATs"
+        return True, f"met at {remote} by simultaneous open, {meeting}, {took}"
+    return True, f"connected by {remote} {took}"
