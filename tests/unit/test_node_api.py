@@ -24,6 +24,7 @@ from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
 from comity.storage.sockets import listen_private
 from comity.transport.simulation import Simulation
+from tests.doctors import doctor_of
 from tests.simulated_nodes import SimulatedNode
 from tests.worlds import Town
 
@@ -85,6 +86,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
     operations = Operations(
         about=node.node.about,
         directory=node.node.directory,
+        doctor=doctor_of(node),
         trust=node.node.trust,
         exchange=node.node.exchange,
         events=node.node.events,
@@ -112,6 +114,8 @@ async def test_operations_answer_with_control_types(api: Api) -> None:
     assert (await api.ask("received"))[1] == {"files": [], "arrivals": 0}
     assert (await api.ask("audit-verify"))[1]["valid"]
     assert (await api.ask("info"))[1]["rendezvous_link"]["group"] == "X25519MLKEM768"
+    assert (await api.ask("doctor", {"peer": ""}))[1]["status"] == "ok"
+    assert (await api.ask("doctor", {"peer": "nobody"}))[1]["hops"][-1]["status"] == "failed"
     assert (await api.ask("set-tags", {"tags": ["lung"]}))[1]["tags"] == ["lung"]
 
 

@@ -43,6 +43,12 @@ from comity.control.config import (
     ConfigSetResult,
     ConfigSetting,
 )
+from comity.control.doctor import (
+    DoctorHop,
+    DoctorRequest,
+    DoctorResult,
+    HopStatus,
+)
 from comity.control.events import (
     AcknowledgeRequest,
     AcknowledgeResult,
@@ -166,6 +172,9 @@ __all__ = [
     "ConfirmRequest",
     "ConfirmResult",
     "ConflictView",
+    "DoctorHop",
+    "DoctorRequest",
+    "DoctorResult",
     "EndForwardRequest",
     "Event",
     "EventData",
@@ -183,6 +192,7 @@ __all__ = [
     "ForwardsResult",
     "HandshakeRequest",
     "HandshakeResult",
+    "HopStatus",
     "InfoResult",
     "InitRequest",
     "InitResult",

@@ -74,7 +74,7 @@ class Reception:
 
     async def wrapped(self, sock: socket.socket, remote: str) -> None:
         """A node, or one side of a lane, by a reverse proxy that ends an outer TLS."""
-        inside, origin = await accept_websocket(sock, remote, self._bridges)
+        inside, origin = await accept_websocket(sock, remote, self._bridges, self._credentials.clock.now())
         try:
             first = await first_byte(inside)
             if first not in (TLS_HANDSHAKE, RELAY_PREFACE[:1]):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from email.utils import formatdate
 
 from websockets.datastructures import Headers, MultipleValuesError
 from websockets.http11 import Request
@@ -32,8 +33,11 @@ class NoWebSocket(RemoteProtocolError):
     code = "no_websocket"
 
 
-async def accept_websocket(sock: socket.socket, remote: str, bridges: Bridges) -> tuple[socket.socket, str]:
-    """The socket inside, and where the connection comes from. It owns ``sock`` from the call on.
+async def accept_websocket(
+    sock: socket.socket, remote: str, bridges: Bridges, now: float
+) -> tuple[socket.socket, str]:
+    """The socket inside, and where the connection comes from. It owns ``sock`` from the call on; ``now``, in
+    seconds UTC, is what the answer is dated.
 
     NoWebSocket once the answer is sent, LinkLost, TimedOut, RateLimited, OSError.
     """
@@ -43,6 +47,8 @@ async def accept_websocket(sock: socket.socket, remote: str, bridges: Bridges) -
             request = await _request(sock, protocol)
             right = request.path.partition("?")[0] == PATH
             response = protocol.accept(request) if right else protocol.reject(404, "There is nothing here.\n")
+            del response.headers["Date"]  # the library's own clock, and every answer of ours has one
+            response.headers["Date"] = formatdate(now, usegmt=True)
             protocol.send_response(response)
             await _say(sock, protocol)
         if response.status_code != 101:

@@ -60,7 +60,7 @@ from comity.transport.wire import UpgradeRefused
 #: What says that no rendezvous is there in this form; in the other one it may be. Not an IdentityMismatch:
 #: then one is there, and it is another one.
 _NOT_IT = (RemoteProtocolError, LinkLost, TimedOut, UpgradeRefused)
-_HINT = "compare the join URL with the rendezvous's operator, and ask whether a proxy inspects TLS here"
+_HINT = "run comity doctor: it says what answers there, and what to ask for"
 
 
 @dataclass(frozen=True)

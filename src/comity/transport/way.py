@@ -60,18 +60,19 @@ class Way:
         ``timeout`` bounds the whole. PeerUnreachable, ProxyFailed, ProxyAuthentication; UpgradeRefused and
         LinkLost where it is ``wrapped`` and there is no WebSocket.
         """
+        deadline = asyncio.get_running_loop().time() + timeout
+        wire = await self.wire(timeout)
         try:
-            async with asyncio.timeout(timeout):
-                wire = await self.wire(timeout)
-                try:
-                    if self.wrapped:
-                        await self._wrap(wire)
-                    return wire.finish(self._bridges)
-                except BaseException:
-                    wire.close()
-                    raise
+            if self.wrapped:
+                async with asyncio.timeout_at(deadline):
+                    await self._wrap(wire)
+            return wire.finish(self._bridges)
         except TimeoutError:
+            wire.close()
             raise PeerUnreachable(f"{self.authority}: no answer within {timeout:g} seconds") from None
+        except BaseException:
+            wire.close()
+            raise
 
     def close(self) -> None:
         """End every wrapped connection."""
