@@ -167,7 +167,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
     status, schema = await api.ask("openapi.json", method="GET")
     assert status == 200
     assert {path.removeprefix("/v1/") for path in schema["paths"]} == {
-        *("status", "info", "logs", "stop"),
+        *("status", "doctor", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "retire"),
         "agreement-export",
