@@ -148,7 +148,7 @@ def nginx_missing() -> str | None:
 @contextmanager
 def nginx(folder: Path, authority: Authority, target: int) -> Iterator[int]:
     """A real nginx under the configuration that is shipped, before the rendezvous at ``target``; its port."""
-    port = _free_port()
+    port = free_port()
     chain, key = authority.issue("rendezvous.example.org")
     shipped = SHIPPED.read_text(encoding="utf-8")
     for was, becomes in (
@@ -177,7 +177,7 @@ def nginx(folder: Path, authority: Authority, target: int) -> Iterator[int]:
             stderr=output,
         )
     try:
-        eventually(lambda: program.poll() is not None or _answers(port), "nginx serves")
+        eventually(lambda: program.poll() is not None or answers(port), "nginx serves")
         assert program.poll() is None, (folder / "output").read_text() + (folder / "error.log").read_text()
         yield port
     finally:
@@ -185,14 +185,16 @@ def nginx(folder: Path, authority: Authority, target: int) -> Iterator[int]:
         program.wait(_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that was free just now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:

@@ -45,6 +45,7 @@ from comity.protocol.registry import (
 from comity.protocol.registry import (
     Failure as Refusal,
 )
+from comity.transport.bounds import Bounds
 from comity.transport.channel import SecureChannel
 from comity.transport.foothold import foothold
 from comity.transport.rendezvous_calls import refusal
@@ -54,6 +55,7 @@ from comity.transport.way import Way
 from comity.transport.wire import PATH, outer_context, proxy_context
 
 _STEP = limits.DOCTOR_STEP_SECONDS
+_BOUNDS = Bounds(handshake=_STEP)
 _NAME_CHARS = 80
 _NO_INSTANCE = "0" * 32
 _DATE = re.compile(rb"\r\n[Dd]ate: ([^\r\n]{1,64})\r\n")
@@ -158,7 +160,7 @@ class _Probe:
 
     async def _pinned(self) -> SecureChannel:
         sock = await self._way.open(_STEP)
-        return await SecureChannel.connect(sock, self._credentials, self._join.fingerprint)
+        return await SecureChannel.connect(sock, self._credentials, self._join.fingerprint, _BOUNDS)
 
     async def _challenge(self, facts: WayFacts, channel: SecureChannel) -> WayFacts:
         opening = Open(
