@@ -89,6 +89,7 @@ class _Life:
                 others = {
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.charters.run()),
                     tasks.create_task(node.witness.run()),
                 }
                 await self._announce()
@@ -147,6 +148,7 @@ def _operations(built: Built, handoff: Handoff, home: Home, stop: Callable[[], N
         doctor=built.doctor,
         directory=node.directory,
         trust=node.trust,
+        charters=node.charters,
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,

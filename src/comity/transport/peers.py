@@ -121,11 +121,12 @@ class PeerNetwork:
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> LinkStream:
         return await self._dialler.dial(
-            peer, port, agreement=agreement, purpose=purpose, better_than=better_than
+            peer, port, agreement=agreement, charter=charter, purpose=purpose, better_than=better_than
         )
 
     async def survey(self, peer: PublicKey) -> tuple[PathTrial, ...]:

@@ -49,6 +49,7 @@ from comity.transport.bounds import Bounds
 from comity.transport.channel import SecureChannel
 from comity.transport.foothold import foothold
 from comity.transport.rendezvous_calls import refusal
+from comity.transport.rendezvous_connector import ask_lineage
 from comity.transport.tcp import connect_tcp, remote_of
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
@@ -159,6 +160,17 @@ class _Probe:
         return dataclasses.replace(facts, relay_checked=True, relay=await self._relay())
 
     async def _pinned(self) -> SecureChannel:
+        try:
+            return await self._connect()
+        except IdentityMismatch:
+            lineage = await ask_lineage(self._way, self._join.fingerprint)
+            newest = lineage.follow(self._join.fingerprint, self._join.named)
+            if newest == self._join.fingerprint:
+                raise
+            self._join = dataclasses.replace(self._join, fingerprint=newest, first=self._join.named)
+        return await self._connect()
+
+    async def _connect(self) -> SecureChannel:
         sock = await self._way.open(_STEP)
         return await SecureChannel.connect(sock, self._credentials, self._join.fingerprint, _BOUNDS)
 

@@ -11,21 +11,11 @@ trust to decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import (
-    ComityError,
-    IdentityMismatch,
-    LinkLost,
-    LocalProtocolError,
-    PeerUnreachable,
-    RemoteProtocolError,
-    TimedOut,
-    TooLarge,
-)
+from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, TooLarge
 from comity.identity.address import Address
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
@@ -48,72 +38,22 @@ from comity.protocol.registry import (
     Ticket,
 )
 from comity.protocol.statements import Predecessor
-from comity.transport.channel import SecureChannel
 from comity.transport.interface import LinkInfo, RendezvousListener
 from comity.transport.rendezvous_calls import A, check_record
 from comity.transport.rendezvous_connection import Claim, Connection, FrameChannel, Registrar
+from comity.transport.rendezvous_connector import OnLineage, PinnedConnector
 from comity.transport.rendezvous_keeper import Connector, Keeper
 from comity.transport.tls import Credentials
-from comity.transport.way import NothingBehind, Way
-from comity.transport.wire import UpgradeRefused
-
-#: What says that no rendezvous is there in this form; in the other one it may be. Not an IdentityMismatch:
-#: then one is there, and it is another one.
-_NOT_IT = (RemoteProtocolError, LinkLost, TimedOut, UpgradeRefused)
-_HINT = "run comity doctor: it says what answers there, and what to ask for"
-
-
-@dataclass(frozen=True)
-class PinnedConnector:
-    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise.
-
-    Where something else answers, it tries the other form of the way: inside a WebSocket, or without one.
-    """
-
-    join: JoinUrl
-    credentials: Credentials
-    way: Way
-
-    async def __call__(self) -> FrameChannel:
-        try:
-            return await self._connect()
-        except NothingBehind:
-            raise
-        except _NOT_IT as error:
-            first = error
-        self.way.wrapped = not self.way.wrapped
-        try:
-            return await self._connect()
-        except ComityError as second:
-            self.way.wrapped = not self.way.wrapped
-            if isinstance(second, NothingBehind):
-                raise
-            raise _explained(self.way, first, second) from second
-
-    async def _connect(self) -> FrameChannel:
-        sock = await self.way.open(limits.CONNECT_TIMEOUT)
-        channel = await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
-        channel.via = self.way.via
-        return channel
-
-
-def _explained(way: Way, first: ComityError, second: ComityError) -> ComityError:
-    """Why neither form of the way led to the rendezvous, as the first one's error."""
-    if isinstance(second, PeerUnreachable) and not isinstance(second, UpgradeRefused):
-        return first  # it went away in between
-    if isinstance(second, IdentityMismatch):
-        return second
-    forms = ("directly", "inside a websocket")[:: -1 if way.wrapped else 1]
-    said = "; ".join(f"{form}: {error.message}" for form, error in zip(forms, (first, second), strict=True))
-    return type(first)(f"{way.authority} does not answer as a rendezvous: {said}", hint=_HINT)
+from comity.transport.way import Way
 
 
 class RendezvousClient:
     """``sealing_key`` returns the certificate of the HPKE key in use, the same envelope until that changes.
 
     ``instance`` (32 hexadecimal digits) is drawn once per daemon start. ``predecessor`` is the key whose
-    place this one takes, until it has. Call it from one event loop only. The
-    listener's ``lost`` is told of each end of a connection and of each attempt that failed.
+    place this one takes, until it has. ``followed`` keeps what led to a rendezvous's new key. Call it from
+    one event loop only. The listener's ``lost`` is told of each end of a connection and of each attempt that
+    failed.
     """
 
     def __init__(
@@ -133,8 +73,9 @@ class RendezvousClient:
         connect: Connector | None = None,
         predecessor: Predecessor | None = None,
         way: Way | None = None,
+        followed: OnLineage = lambda _: None,
     ) -> None:
-        self.fingerprint = join.fingerprint
+        self.fingerprint = join.named
         self.network = join.network
         self.authority = join.authority
         self._invitation = join.invitation
@@ -148,7 +89,7 @@ class RendezvousClient:
         self._tags = tuple(tags)
         self._clock = clock
         self._instance = instance
-        connector = connect or PinnedConnector(join, credentials, way or Way(join.host, join.port))
+        connector = connect or PinnedConnector(join, credentials, way or Way(join.host, join.port), followed)
         self._keeper = Keeper(join.authority, connector, self._over, self._lost, entropy)
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from fastapi import Response
 from comity.control.codec import to_json
 from comity.services.about import AboutService
 from comity.services.audit.desk import AuditDesk
+from comity.services.charter.service import CharterService
 from comity.services.directory import DirectoryService
 from comity.services.doctor import DoctorService
 from comity.services.events import EventsService
@@ -27,6 +28,7 @@ class Operations:
     doctor: DoctorService
     directory: DirectoryService
     trust: TrustService
+    charters: CharterService
     exchange: ExchangeService
     events: EventsService
     forwarding: ForwardingService
