@@ -136,7 +136,7 @@ def _fields(
         "peer": operation.peer,
         "operation": operation.kind,
         "decision": "allow" if decision.allowed else "deny",
-        "reasons": decision.reasons,
+        "reasons": decision.reasons[: limits.AUDIT_REASONS],
         "digest": operation.digest,
         **{name: value for name, value in detail.items() if value is not None},
     }
