@@ -28,9 +28,14 @@ _SECTIONS = {
         "up": Entry("comity.cli.node:up", "Start this node."),
         "down": Entry("comity.cli.node:down", "Stop this node."),
         "status": Entry("comity.cli.node:status", "Tell whether this node runs and is registered."),
+        "once": Entry("comity.cli.unattended:once", "Come up, drain mailbox and queue, go down."),
+        "service": Entry("comity.cli.unattended:service", "Run this node as a systemd service."),
+        "metrics": Entry("comity.cli.unattended:metrics", "Print this node's numbers for Prometheus."),
         "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
         "config": Entry("comity.cli.config:config", "Read and change this node's settings."),
-        "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
+        "identity": Entry(
+            "comity.cli.identity:identity", "Back up, restore, rotate or retire this node's key."
+        ),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
     },
@@ -76,6 +81,7 @@ _SECTIONS = {
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),
         "demo": Entry("comity.cli.programs:demo", "Two hospitals, end to end, on this machine."),
+        "completion": Entry("comity.cli.unattended:completion", "Print a shell's completion script."),
         "version": Entry("comity.cli.about:version", "Print the version."),
     },
 }
@@ -112,6 +118,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], output: Output) -> int:
     # Not app.main(), which answers closed pipes and Ctrl-C in its own way.
+    if "_COMITY_COMPLETE" in os.environ:
+        return _complete(os.environ["_COMITY_COMPLETE"])
     try:
         with app.make_context("comity", arguments, obj=output) as context:
             app.invoke(context)
@@ -128,6 +136,13 @@ def _run(arguments: list[str], output: Output) -> int:
         output.error(misuse)
         return misuse.exit_status
     return 0
+
+
+def _complete(instruction: str) -> int:
+    """Answer a shell that asks how a line can go on."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(app, {}, "comity", "_COMITY_COMPLETE", instruction)
 
 
 def _misuse(error: click.ClickException) -> InvalidInput:
