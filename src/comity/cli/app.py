@@ -21,6 +21,8 @@ from comity.errors import ComityError, InvalidInput
 #: What a shell reports of a program that a signal ended: 128 and its number.
 INTERRUPTED = 130
 NOBODY_READS = 141
+#: By which a shell asks how a line can go on.
+_COMPLETE = "_COMITY_COMPLETE"
 
 _SECTIONS = {
     "This node": {
@@ -58,7 +60,8 @@ _SECTIONS = {
     },
     "Charter": {
         "charter": Entry(
-            "comity.cli.charter:charter", "Write the agreement that the software enforces, and read one."
+            "comity.cli.charter:charter",
+            "Write, sign and end agreements that the software enforces.",
         ),
     },
     "Exchange": {
@@ -100,12 +103,12 @@ app = LazyGroup(
 click.version_option(__version__, prog_name="comity", message="%(prog)s %(version)s")(app)
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None, program: click.Group = app) -> int:
     """Run one command; the exit status, as docs/reference/errors.md lists them."""
     arguments = list(sys.argv[1:] if args is None else args)
     output = Output(sys.stdout, sys.stderr, os.environ)
     try:
-        status = _run(arguments, output)
+        status = _run(program, arguments, output)
         output.close()
     except BrokenPipeError:
         _discard_output()
@@ -116,13 +119,13 @@ def main(args: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(arguments: list[str], output: Output) -> int:
-    # Not app.main(), which answers closed pipes and Ctrl-C in its own way.
-    if "_COMITY_COMPLETE" in os.environ:
-        return _complete(os.environ["_COMITY_COMPLETE"])
+def _run(program: click.Group, arguments: list[str], output: Output) -> int:
+    # Not program.main(), which answers closed pipes and Ctrl-C in its own way.
+    if program is app and _COMPLETE in os.environ:
+        return _complete(os.environ[_COMPLETE])
     try:
-        with app.make_context("comity", arguments, obj=output) as context:
-            app.invoke(context)
+        with program.make_context(program.name, arguments, obj=output) as context:
+            program.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except ComityError as error:
@@ -142,7 +145,7 @@ def _complete(instruction: str) -> int:
     """Answer a shell that asks how a line can go on."""
     from click.shell_completion import shell_complete
 
-    return shell_complete(app, {}, "comity", "_COMITY_COMPLETE", instruction)
+    return shell_complete(app, {}, "comity", _COMPLETE, instruction)
 
 
 def _misuse(error: click.ClickException) -> InvalidInput:
