@@ -27,9 +27,10 @@ def test_one_visit_reads_the_mail_and_leaves_nothing_running(place: Region) -> N
     file.write_bytes(b"weights" * 100_000)
     stranger = place.lab("lab-c-trainer")
     stranger.ask("handshake", "lab-b-trainer", "IRB #7")
-    sending = one.begin("send-file", "lab-b-trainer", str(file), "--queue")
-    visit = two.ask("once", "--timeout", "120", "--quiet", "8")
-    assert sending.end().returncode == 0
+    visiting = two.begin("once", "--timeout", "120", "--quiet", "8")
+    eventually(lambda: one.sees(two), "the visitor is there")
+    one.ask("send-file", "lab-b-trainer", str(file))
+    visit = visiting.answer()
     assert (visit["received"], visit["pending"], visit["complete"]) == (1, 1, True)
     assert two.ask("status")["running"] is False
     assert [each.read_bytes() for each in two.received()] == [file.read_bytes()]
