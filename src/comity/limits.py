@@ -145,6 +145,12 @@ SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit 
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
 TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
+FOLDER_ITEMS = 100_000  # files in a folder that is sent as one artifact
+FOLDER_DEPTH = 32
+FOLDER_PATH_LENGTH = 1024  # characters
+LISTING_BYTES = 8 * MIB  # of a folder's paths and lengths
+FOLDER_SYNC_EACH = 64  # files; a folder of more is synced with its filesystem in one call, where there is one
+FILE_BLOCK = 4 * KIB  # what a small file takes on a disk at least
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 SAFETENSORS_HEADER_BYTES = 32 * MIB
@@ -293,6 +299,12 @@ PASSPHRASE_BYTES = 4 * KIB
 # ── proxies ───────────────────────────────────────────────────────────────────────────────────────────
 PROXY_ANSWER_BYTES = 16 * KIB  # the head of a proxy's answer
 PROXY_CREDENTIALS_BYTES = KIB
+DOCTOR_STEP_SECONDS = 5.0  # for one probe of comity doctor
+DOCTOR_SECONDS = 90.0  # for all of them
+UPGRADE_BYTES = 32 * KIB  # the head of a request for a WebSocket, or of its answer
+WEBSOCKET_MESSAGE_BYTES = 256 * KIB
+BRIDGES = 4096  # wrapped connections of one process: WebSockets, TLS to a proxy
+BRIDGE_LINGER = 15.0  # after this side ended one: how long what is left may take to leave
 PROXY_REFUSED_PAUSE = 600.0  # before refused credentials are sent again: a directory locks accounts
 
 # ── charter ───────────────────────────────────────────────────────────────────────────────────────────
