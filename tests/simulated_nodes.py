@@ -139,7 +139,7 @@ class SimulatedNode:
             node.sessions.run(node.trust),
             node.presence.run(),
             node.rendezvous.run(),
-            node.witness.run(),
+            node.evidence.witness.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":

@@ -102,6 +102,17 @@ from comity.control.peers import (
     SetVisibilityRequest,
     VisibilityResult,
 )
+from comity.control.report import (
+    Report,
+    ReportAct,
+    ReportAgreement,
+    ReportFlow,
+    ReportParty,
+    ReportProof,
+    ReportRefusal,
+    ReportRequest,
+    ReportTally,
+)
 from comity.control.trust import (
     AgreementFile,
     AgreementVerification,
@@ -202,6 +213,15 @@ __all__ = [
     "ReceivedResult",
     "RejectRequest",
     "RejectResult",
+    "Report",
+    "ReportAct",
+    "ReportAgreement",
+    "ReportFlow",
+    "ReportParty",
+    "ReportProof",
+    "ReportRefusal",
+    "ReportRequest",
+    "ReportTally",
     "RevokeRequest",
     "RevokeResult",
     "SendFileRequest",

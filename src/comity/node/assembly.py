@@ -16,6 +16,7 @@ from comity.entropy import Entropy
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity, PublicKey
+from comity.node.evidence import Evidence, assemble_evidence
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
@@ -24,7 +25,6 @@ from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
-from comity.services.audit.desk import AuditDesk
 from comity.services.courier import Courier
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
@@ -45,8 +45,6 @@ from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
-from comity.services.witnessing import WitnessService
-from comity.services.witnessing.surroundings import Surroundings as WitnessSurroundings
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
@@ -55,7 +53,6 @@ from comity.storage.forwarding import ExposureStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
-from comity.storage.witness import WitnessStore
 from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -118,8 +115,7 @@ class Node:
     network: RunningNetwork
     notary: Notary
     audit: AuditService
-    desk: AuditDesk
-    witness: WitnessService
+    evidence: Evidence
     settled: Settled
     sessions: SessionService
     trust: TrustService
@@ -216,21 +212,18 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
-    log_certificate = ground.log_certificate(notary)
-    witness = WitnessService(
-        WitnessSurroundings(
-            own=own,
-            network=network,
-            trust=trust,
-            sessions=sessions,
-            guard=guard,
-            audit=audit,
-            db=db,
-            store=WitnessStore(db),
-            certificate=log_certificate,
-            chosen=ground.witnesses,
-            clock=clock,
-        )
+    evidence = assemble_evidence(
+        own=own,
+        claims=ground.claims,
+        network=network,
+        trust=trust,
+        sessions=sessions,
+        guard=guard,
+        audit=audit,
+        db=db,
+        certificate=ground.log_certificate(notary),
+        chosen=ground.witnesses,
+        clock=clock,
     )
     settled = Settled(db, audit)
     forwarding = ForwardingService(
@@ -287,8 +280,7 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
-        desk=AuditDesk(audit, witness, trust, log_certificate, db, clock),
-        witness=witness,
+        evidence=evidence,
         settled=settled,
         sessions=sessions,
         trust=trust,

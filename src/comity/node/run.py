@@ -87,7 +87,7 @@ class _Life:
                 others = {
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
-                    tasks.create_task(node.witness.run()),
+                    tasks.create_task(node.evidence.witness.run()),
                 }
                 await self._announce()
                 await self._stop.wait()
@@ -146,7 +146,8 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,
-        audit=node.desk,
+        audit=node.evidence.desk,
+        reports=node.evidence.reports,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),
         stop=stop,

@@ -15,6 +15,7 @@ from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
 from comity.services.forwarding import ForwardingService
+from comity.services.reporting import ReportService
 from comity.services.trust import TrustService
 
 
@@ -29,6 +30,7 @@ class Operations:
     events: EventsService
     forwarding: ForwardingService
     audit: AuditDesk
+    reports: ReportService
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]
     stop: Callable[[], None]
