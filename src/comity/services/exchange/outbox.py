@@ -25,13 +25,14 @@ from comity.errors import (
 )
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.manifest import check_announced, fixed_count
+from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, Offer
 from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
 from comity.services.exchange.moving import MovingLane
+from comity.services.exchange.planning import Plan, plan
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import (
     record_cancellation,
@@ -58,6 +59,7 @@ class _Job:
     peer: KnownPeer
     offer: Offer
     content: Content
+    plan: Plan
     running: Running
     begun: bool
 
@@ -140,22 +142,24 @@ class Outbox:
         around = self._around
         check_name(request.name)
         content = Content(fd)
-        chunks = fixed_count(content.size)
-        check_announced(content.size, chunks)
         peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
         recover(around, self._live)
         before = around.store.waiting(peer.key, agreement, request.name, content.size)
+        basis = around.store.sent_before(peer.key, agreement, request.name)
+        planned = plan(content, sparse=content.sparse, basis=basis)
+        check_announced(content.size, len(planned.edges))
         offer = Offer(
             transfer=before.transfer if before else around.entropy.token(16).hex(),
             nonce=before.nonce if before else around.entropy.token(32).hex(),
             kind=FILE,
             name=request.name,
             bytes=content.size,
-            chunks=chunks,
+            chunks=len(planned.edges),
             agreement=agreement,
             charter=None,
-            digests=content.digests,
+            digests=planned.digests,
+            basis=planned.basis,
         )
         around.guard.require(
             Operation(
@@ -190,7 +194,7 @@ class Outbox:
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        return _Job(row, peer, offer, content, running, begun=before is not None)
+        return _Job(row, peer, offer, content, planned, running, begun=before is not None)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -212,7 +216,7 @@ class Outbox:
                     return output
             job.begun = True
             lane = MovingLane(stream.lane(), leads=True)
-            sending = Sending(machine, job.content, lane, job.meter, around.clock)
+            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock)
             try:
                 async with seeking(around, job.offer, lane):
                     return await self._threads.run(lane, sending.run, self._threads)
