@@ -89,6 +89,7 @@ class _Life:
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
                     tasks.create_task(node.evidence.witness.run()),
+                    tasks.create_task(node.charters.run()),
                 }
                 await self._announce()
                 await self._stop.wait()
@@ -144,6 +145,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         about=node.about,
         directory=node.directory,
         trust=node.trust,
+        charters=node.charters,
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,
