@@ -71,6 +71,8 @@ RESULTS: dict[str, tuple[type, ...]] = {
         control.Report,
         control.ReportParty,
         control.ReportAgreement,
+        control.ReportCharter,
+        control.ReportSignature,
         control.ReportAct,
         control.ReportFlow,
         control.ReportRefusal,

@@ -69,6 +69,7 @@ REPORT = reported()
 def test_who_agreed_to_what() -> None:
     (agreement,) = REPORT.agreements
     assert (agreement.justification, agreement.status) == ("IRB #2026-0142", "active")
+    assert (agreement.requester, agreement.reason) == ("lab-a", "")
     assert [act.kind for act in REPORT.acts] == ["handshake.requested", "approval.received", "agreement.made"]
     assert (REPORT.by.hostname, REPORT.about.hostname) == ("lab-a", "lab-b")
     assert REPORT.about.organization == "lab-b hospital"
@@ -193,12 +194,56 @@ def test_the_page_says_what_the_report_says() -> None:
         assert proof.leaf in PLAIN.text
 
 
+def charter(text: str) -> control.ReportCharter:
+    signed = control.ReportSignature(text, text, "2026-11-21T05:18:00Z")
+    return control.ReportCharter(
+        charter=text,
+        title=text,
+        version=1,
+        state="ended",
+        purpose=text,
+        reference=text,
+        begins="2026-11-21T05:18:00Z",
+        until="2026-12-21T05:18:00Z",
+        signatures=(signed, control.ReportSignature(text, "", None)),
+        ended_by=text,
+        ended_at="2026-12-01T05:18:00Z",
+        ended_why=text,
+    )
+
+
+def owed(text: str, **stated: str) -> control.CharterOwed:
+    return control.CharterOwed(
+        party=text,
+        fingerprint="00" * 32,
+        giver=text,
+        by="them",
+        digest=text,
+        name=text,
+        bytes=1,
+        due="2026-12-21T05:18:00Z",
+        **stated,
+    )
+
+
+def test_what_is_still_owed_is_told() -> None:
+    page = Tags(render(dataclasses.replace(REPORT, charters=(charter("two-lab study"),), owed=(owed("x"),))))
+    assert "still owed" in page.text
+    assert "two-lab study, version 1" in page.text
+
+
 @given(st.text(max_size=60) | st.just(HOSTILE))
 def test_no_text_becomes_markup(text: str) -> None:
     hostile = dataclasses.replace(
         REPORT,
         about=dataclasses.replace(REPORT.about, hostname=text, organization=text, contact=text),
-        agreements=(dataclasses.replace(REPORT.agreements[0], justification=text, requested_by=text),),
+        agreements=(
+            dataclasses.replace(
+                REPORT.agreements[0], justification=text, requested_by=text, requester=text, reason=text
+            ),
+        ),
+        charters=(charter(text),),
+        owed=(owed(text), owed(text, disposition=text, statement=text)),
         acts=(dataclasses.replace(REPORT.acts[0], kind=text, reasons=(text,), details={"x": text}),),
         flows=(dataclasses.replace(REPORT.flows[0], what=text, digest=text, receipt=text),),
         refusals=(dataclasses.replace(REPORT.refusals[0], what=text, reasons=(text, text)),),

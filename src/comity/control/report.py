@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from comity.control.charter_life import CharterOwed
+
 
 @dataclass(frozen=True)
 class ReportRequest:
@@ -30,17 +32,49 @@ class ReportParty:
 
 @dataclass(frozen=True)
 class ReportAgreement:
-    """``status`` at the time of the report: ``active``, ``expired``, ``revoked`` or ``replaced``."""
+    """``status`` at the time of the report: ``active``, ``expired``, ``revoked`` or ``replaced``.
+
+    ``requester`` asked, ``requested_by`` being who did, as claimed; ``reason`` is the approver's own.
+    """
 
     agreement: str
     justification: str
     requested_by: str
+    requester: str
+    reason: str
     signed_at: str
     until: str
     allow: tuple[str, ...]
     status: str
     revoked_at: str | None = None
     revoked_by: str = ""
+
+
+@dataclass(frozen=True)
+class ReportSignature:
+    """A party to a charter; ``signed_by`` is the person who decided, as claimed there."""
+
+    party: str
+    signed_by: str
+    signed_at: str | None
+
+
+@dataclass(frozen=True)
+class ReportCharter:
+    """A charter that names both sides, as it stands at the time of the report; see ``CharterView``."""
+
+    charter: str
+    title: str
+    version: int
+    state: str
+    purpose: str
+    reference: str
+    begins: str
+    until: str
+    signatures: tuple[ReportSignature, ...]
+    ended_by: str = ""
+    ended_at: str | None = None
+    ended_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +139,9 @@ class ReportProof:
 
 @dataclass(frozen=True)
 class Report:
-    """``witnessed_size``: how much of the log the partner has countersigned, ``witnessed_at`` when."""
+    """``owed``: what has to be stated about artifacts, and what was, since a charter with the partner ended.
+
+    ``witnessed_size``: how much of the log the partner has countersigned, ``witnessed_at`` when."""
 
     by: ReportParty
     about: ReportParty
@@ -113,10 +149,12 @@ class Report:
     until: str | None
     generated_at: str
     agreements: tuple[ReportAgreement, ...]
+    charters: tuple[ReportCharter, ...]
     acts: tuple[ReportAct, ...]
     flows: tuple[ReportFlow, ...]
     refusals: tuple[ReportRefusal, ...]
     tallies: tuple[ReportTally, ...]
+    owed: tuple[CharterOwed, ...]
     entries: int
     erased: int
     origin: str

@@ -146,6 +146,7 @@ def assemble(ground: Ground) -> Node:
         claims=ground.claims,
         network=network,
         trust=trust,
+        charters=charters,
         sessions=sessions,
         guard=guard,
         audit=audit,

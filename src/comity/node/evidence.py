@@ -10,6 +10,7 @@ from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.services.audit import AuditService
 from comity.services.audit.desk import AuditDesk
+from comity.services.charter.service import CharterService
 from comity.services.guard import Guard
 from comity.services.reporting import ReportService
 from comity.services.session import SessionService
@@ -37,6 +38,7 @@ def assemble_evidence(
     claims: Claims,
     network: Network,
     trust: TrustService,
+    charters: CharterService,
     sessions: SessionService,
     guard: Guard,
     audit: AuditService,
@@ -65,5 +67,14 @@ def assemble_evidence(
     return Evidence(
         witness,
         AuditDesk(audit, witness, trust, certificate, db, clock),
-        ReportService(db, audit.key, trust.ending, witness, party, clock),
+        ReportService(
+            db=db,
+            key=audit.key,
+            trust=trust.ending,
+            files=trust,
+            charters=charters,
+            witnesses=witness,
+            own=party,
+            clock=clock,
+        ),
     )

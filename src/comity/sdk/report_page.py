@@ -6,52 +6,52 @@ HTML takes nothing for markup. A content security policy forbids whatever should
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 
-from comity.control import Report, ReportAct, ReportAgreement, ReportFlow, ReportParty, ReportRefusal
+from comity.control import (
+    CharterOwed,
+    Report,
+    ReportAct,
+    ReportAgreement,
+    ReportCharter,
+    ReportFlow,
+    ReportParty,
+    ReportRefusal,
+)
 from comity.identity.fingerprint import Fingerprint
-from comity.identity.text import printable
+from comity.sdk.report_parts import (
+    ACTS,
+    claimed,
+    digest_line,
+    digest_of,
+    moment,
+    name_of,
+    none,
+    rows_table,
+    safe,
+    safe_lines,
+    section,
+    size,
+    when,
+)
 from comity.sdk.report_style import STYLE
 
 _DIRECTIONS = {"out": "sent", "in": "received", "both": "both ways"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_ACTS = {
-    "handshake.requested": "Agreement asked for",
-    "handshake-request.received": "Agreement asked for by the partner",
-    "handshake.approved": "Approved here",
-    "handshake.rejected": "Turned down",
-    "approval.received": "Approved by the partner",
-    "agreement.made": "Agreement in force",
-    "agreement.revoked": "Agreement revoked",
-    "agreement.expired": "Agreement expired",
-    "agreement.exported": "Agreement exported",
-    "revocation.received": "Revocation received",
-    "identity.confirmed": "Fingerprint compared",
-    "identity.mismatch": "Fingerprint differed",
-    "charter.proposed": "Charter proposed",
-    "charter.signed": "Charter signed",
-    "charter.in_force": "Charter in force",
-    "charter.void": "Charter not signed in time",
-    "charter.ended": "Charter ended",
-    "charter.suspended": "Partner suspended",
-    "charter.resumed": "Suspension lifted",
-    "charter.attested": "Deletion or retention stated",
-    "audit.redacted": "Entry erased",
-}
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def render(report: Report) -> str:
     """The page, as UTF-8 text."""
-    title = f"Collaboration report: {report.by.hostname} and {_name(report.about)}"
+    title = f"Collaboration report: {report.by.hostname} and {name_of(report.about)}"
     parts = [
         _head(report, title),
         _summary(report),
         _agreements(report.agreements),
+        _charters(report.charters),
         _acts(report.acts),
         _flows(report.flows),
         _refusals(report.refusals),
+        _owed(report.owed),
         _tallies(report),
         _evidence(report),
         _proofs(report),
@@ -61,7 +61,7 @@ def render(report: Report) -> str:
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_safe(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{safe(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, parts))
         + "\n</main>\n</body>\n</html>\n"
     )
@@ -71,11 +71,11 @@ def render(report: Report) -> str:
 
 
 def _head(report: Report, title: str) -> str:
-    period = f"{_moment(report.since) or 'the beginning'} to {_moment(report.until) or 'now'}"
+    period = f"{moment(report.since) or 'the beginning'} to {moment(report.until) or 'now'}"
     return (
-        f'<header><p class="kind">Collaboration report</p><h1>{_safe(report.by.hostname)} '
-        f"<span>and</span> {_safe(_name(report.about))}</h1>"
-        f'<p class="period">{_safe(period)} <span>(UTC)</span></p></header>'
+        f'<header><p class="kind">Collaboration report</p><h1>{safe(report.by.hostname)} '
+        f"<span>and</span> {safe(name_of(report.about))}</h1>"
+        f'<p class="period">{safe(period)} <span>(UTC)</span></p></header>'
         f'<section class="parties">{_party("Reporting institution", report.by)}'
         f"{_party('Partner', report.about)}</section>"
     )
@@ -83,11 +83,11 @@ def _head(report: Report, title: str) -> str:
 
 def _party(role: str, party: ReportParty) -> str:
     claims = ", ".join(filter(None, (party.organization, party.contact)))
-    claimed = f'<p>{_safe(claims)} <span class="note">as it says of itself</span></p>' if claims else ""
+    claimed = f'<p>{safe(claims)} <span class="note">as it says of itself</span></p>' if claims else ""
     key = Fingerprint.parse(party.fingerprint).grouped
     return (
-        f'<div class="party"><h3>{_safe(role)}</h3><p class="name">{_safe(_name(party))}</p>{claimed}'
-        f'<p class="mono">{_safe(key)}</p></div>'
+        f'<div class="party"><h3>{safe(role)}</h3><p class="name">{safe(name_of(party))}</p>{claimed}'
+        f'<p class="mono">{safe(key)}</p></div>'
     )
 
 
@@ -96,14 +96,14 @@ def _summary(report: Report) -> str:
     got = [flow for flow in report.flows if flow.kind == "exchange.received"]
     facts = [
         (str(len(report.agreements)), "agreements, past and present"),
-        (str(len(sent)), f"artifacts sent, {_size(sum(flow.bytes or 0 for flow in sent))}"),
-        (str(len(got)), f"artifacts received, {_size(sum(flow.bytes or 0 for flow in got))}"),
+        (str(len(sent)), f"artifacts sent, {size(sum(flow.bytes or 0 for flow in sent))}"),
+        (str(len(got)), f"artifacts received, {size(sum(flow.bytes or 0 for flow in got))}"),
         (str(len(report.refusals)), "refused or failed"),
         (f"{report.witnessed_size} of {report.size}", "log entries countersigned by the partner"),
     ]
-    cells = "".join(f"<div><b>{_safe(count)}</b><span>{_safe(what)}</span></div>" for count, what in facts)
+    cells = "".join(f"<div><b>{safe(count)}</b><span>{safe(what)}</span></div>" for count, what in facts)
     warnings = "".join(
-        f'<p class="warning">The partner\'s audit log contradicts itself: {_safe(why)}</p>'
+        f'<p class="warning">The partner\'s audit log contradicts itself: {safe(why)}</p>'
         for why in report.conflicts
     )
     return f'<section class="summary">{cells}</section>{warnings}'
@@ -111,38 +111,80 @@ def _summary(report: Report) -> str:
 
 def _agreements(agreements: Sequence[ReportAgreement]) -> str:
     if not agreements:
-        return _section("Who agreed to what", _none("No agreement with this partner is on record."))
+        return section("Who agreed to what", none("No agreement with this partner is on record."))
     blocks = []
     for one in agreements:
         by = "the partner" if one.revoked_by == "them" else "the reporting institution"
-        ended = f", {_moment(one.revoked_at)} by {by}" if one.revoked_at else ""
+        ended = f", {moment(one.revoked_at)} by {by}" if one.revoked_at else ""
         rows = [
-            ("Reference and purpose", _safe(one.justification)),
-            ("Asked for by", _safe(one.requested_by or "not said") + ' <span class="note">claimed</span>'),
-            ("Signed", _safe(_moment(one.signed_at))),
-            ("Until", _safe(_moment(one.until))),
-            ("Opens", _safe(", ".join(one.allow) or "no service")),
-            ("Today", f'<span class="status {_safe(one.status)}">{_safe(one.status)}</span>{_safe(ended)}'),
-            ("Agreement", f'<span class="mono">{_safe(one.agreement)}</span>'),
+            ("Reference and purpose", safe(one.justification)),
+            ("Asked for by", f"{safe(one.requester or '?')}, {claimed(one.requested_by)}"),
+            *([("Approver's own reason", safe(one.reason))] if one.reason else []),
+            ("Signed", safe(moment(one.signed_at))),
+            ("Until", safe(moment(one.until))),
+            ("Opens", safe(", ".join(one.allow) or "no service")),
+            ("Today", f'<span class="status {safe(one.status)}">{safe(one.status)}</span>{safe(ended)}'),
+            ("Agreement", f'<span class="mono">{safe(one.agreement)}</span>'),
         ]
-        body = "".join(f"<tr><th>{_safe(name)}</th><td>{value}</td></tr>" for name, value in rows)
+        body = "".join(f"<tr><th>{safe(name)}</th><td>{value}</td></tr>" for name, value in rows)
         blocks.append(f'<table class="facts">{body}</table>')
-    return _section("Who agreed to what", "".join(blocks))
+    return section("Who agreed to what", "".join(blocks))
+
+
+def _charters(charters: Sequence[ReportCharter]) -> str:
+    blocks = []
+    for one in charters:
+        ended = f", {moment(one.ended_at)} by {one.ended_by}: {one.ended_why}" if one.ended_at else ""
+        signed = [
+            f"{safe(each.party)}, {safe(moment(each.signed_at))}, {claimed(each.signed_by)}"
+            if each.signed_at
+            else f"{safe(each.party)}: not signed"
+            for each in one.signatures
+        ]
+        rows = [
+            ("Title", f"{safe(one.title)}, version {one.version}"),
+            ("Purpose", safe(one.purpose)),
+            ("Reference", safe(one.reference)),
+            ("In force", f"{safe(moment(one.begins))} to {safe(moment(one.until))}"),
+            ("Signed by", "<br>".join(signed)),
+            ("Today", f'<span class="status {safe(one.state)}">{safe(one.state)}</span>{safe(ended)}'),
+            ("Charter", f'<span class="mono">{safe(one.charter)}</span>'),
+        ]
+        body = "".join(f"<tr><th>{safe(name)}</th><td>{value}</td></tr>" for name, value in rows)
+        blocks.append(f'<table class="facts">{body}</table>')
+    return section("Charters", "".join(blocks)) if blocks else ""
+
+
+def _owed(owed: Sequence[CharterOwed]) -> str:
+    rows = [
+        (
+            safe(one.party),
+            f"<b>{safe(one.name)}</b>, from {safe(one.giver)}{digest_line(one.digest)}",
+            safe(moment(one.due)),
+            f"{safe(one.disposition)}{digest_of('statement', one.statement)}"
+            if one.settled
+            else '<span class="status expired">still owed</span>',
+        )
+        for one in owed
+    ]
+    header = ("By", "About", "Due", "Stated")
+    return section("Deletion and retention", rows_table("exit", header, rows, "")) if rows else ""
 
 
 def _acts(acts: Sequence[ReportAct]) -> str:
     rows = [
         (
             str(act.index),
-            _when(act.at),
-            f'<b>{_safe(_ACTS.get(act.kind, act.kind))}</b><br><span class="note">{_safe(act.kind)}</span>',
-            "; ".join(_safe(text) for text in (*act.reasons, *_details(act))) + _digest(act.digest),
+            when(act.at),
+            f'<b>{safe(ACTS.get(act.kind, act.kind))}</b><br><span class="note">{safe(act.kind)}</span>',
+            "; ".join(safe(text) for text in (*act.reasons, *_details(act))) + digest_line(act.digest),
         )
         for act in acts
     ]
     empty = "Nothing was said or decided about the partnership in this period."
-    return _section(
-        "What was said and decided", _table("numbered acts", ("Entry", "When", "Act", "Details"), rows, empty)
+    return section(
+        "What was said and decided",
+        rows_table("numbered acts", ("Entry", "When", "Act", "Details"), rows, empty),
     )
 
 
@@ -154,16 +196,18 @@ def _flows(flows: Sequence[ReportFlow]) -> str:
     rows = [
         (
             str(flow.index),
-            _when(flow.at),
-            _safe(_DIRECTIONS.get(flow.direction, flow.direction)),
-            f"<b>{_safe(flow.what)}</b>{_digest(flow.digest)}"
-            + (_line("manifest", flow.manifest) + _line("receipt", flow.receipt)),
-            "" if flow.bytes is None else _safe(_size(flow.bytes)),
+            when(flow.at),
+            safe(_DIRECTIONS.get(flow.direction, flow.direction)),
+            f"<b>{safe(flow.what)}</b>{digest_line(flow.digest)}"
+            + (digest_of("manifest", flow.manifest) + digest_of("receipt", flow.receipt)),
+            "" if flow.bytes is None else safe(size(flow.bytes)),
         )
         for flow in flows
     ]
     header = ("Entry", "When", "Direction", "What", "Size")
-    return _section("What passed", _table("numbered flows", header, rows, "Nothing passed in this period."))
+    return section(
+        "What passed", rows_table("numbered flows", header, rows, "Nothing passed in this period.")
+    )
 
 
 def _refusals(refusals: Sequence[ReportRefusal]) -> str:
@@ -176,50 +220,51 @@ def _refusals(refusals: Sequence[ReportRefusal]) -> str:
         rows.append(
             (
                 str(one.index),
-                _when(one.at),
-                f"<b>{_safe(what or one.kind)}</b><br>{_safe(one.kind)}",
-                "<br>".join(map(_safe, reasons)),
+                when(one.at),
+                f"<b>{safe(what or one.kind)}</b><br>{safe(one.kind)}",
+                "<br>".join(map(safe, reasons)),
             )
         )
     header = ("Entry", "When", "What", "Why")
-    return _section(
+    return section(
         "What was refused or came to nothing",
-        _table("numbered refusals", header, rows, "Nothing was refused."),
+        rows_table("numbered refusals", header, rows, "Nothing was refused."),
     )
 
 
 def _tallies(report: Report) -> str:
     rows = [
-        (_safe(one.operation), _safe(one.service), str(one.allowed), str(one.denied))
-        for one in report.tallies
+        (safe(one.operation), safe(one.service), str(one.allowed), str(one.denied)) for one in report.tallies
     ]
     header = ("Operation", "Service", "Allowed", "Denied")
-    return _section("Decisions", _table("decisions", header, rows, "The guard was not asked in this period."))
+    return section(
+        "Decisions", rows_table("decisions", header, rows, "The guard was not asked in this period.")
+    )
 
 
 def _evidence(report: Report) -> str:
     if report.witnessed_size:
         witnessed = (
             f"The partner countersigned its first {report.witnessed_size} entries "
-            f"({_moment(report.witnessed_at)}): what they say can't have been exchanged since."
+            f"({moment(report.witnessed_at)}): what they say can't have been exchanged since."
         )
     else:
         witnessed = "The partner has not countersigned this log: its operator could have written another one."
     erased = (
         f"<p>{report.erased} of these entries record that something was erased.</p>" if report.erased else ""
     )
-    return _section(
+    return section(
         "What this report rests on",
         f"<p>{report.entries} entries about this partner, in an audit log of {report.size}. Each line above "
         "names its entry; the appendix proves that the entry is in the log whose signed head is below "
         "(RFC 9162). "
-        f"{_safe(witnessed)}</p>{erased}"
+        f"{safe(witnessed)}</p>{erased}"
         "<p>It shows what this institution's node recorded. What is attested, such as a purpose, is not "
         "verified. To verify: ask the reporting institution for "
         "<code>comity audit export</code>, the partner for <code>comity audit checkpoint</code>, "
         "and run <code>comity audit verify-export</code>.</p>"
-        f"<pre>{_safe_lines(report.checkpoint)}</pre>"
-        f'<p class="note">Made {_safe(_moment(report.generated_at))} UTC.</p>',
+        f"<pre>{safe_lines(report.checkpoint)}</pre>"
+        f'<p class="note">Made {safe(moment(report.generated_at))} UTC.</p>',
     )
 
 
@@ -227,68 +272,13 @@ def _proofs(report: Report) -> str:
     if not report.proofs:
         return ""
     rows = "".join(
-        f"<tr><td>{one.index}</td><td>{_safe(one.leaf)}</td><td>{' '.join(map(_safe, one.proof))}</td></tr>"
+        f"<tr><td>{one.index}</td><td>{safe(one.leaf)}</td><td>{' '.join(map(safe, one.proof))}</td></tr>"
         for one in report.proofs
     )
     return (
         '<section class="appendix"><h2>Appendix: inclusion proofs</h2>'
         f"<p>Leaf hash and path of each entry, under the root of {report.size} entries "
-        f'<span class="mono">{_safe(report.root)}</span>.</p>'
+        f'<span class="mono">{safe(report.root)}</span>.</p>'
         f"<table><thead><tr><th>Entry</th><th>Leaf</th><th>Path</th></tr></thead><tbody>{rows}</tbody></table>"
         "</section>"
     )
-
-
-# ── what they are made of ─────────────────────────────────────────────────────────────────────────────
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{_safe(title)}</h2>{content}</section>"
-
-
-def _table(look: str, header: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
-    """``rows`` hold HTML."""
-    if not rows:
-        return _none(empty)
-    head = "".join(f"<th>{_safe(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="rows {look}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _none(text: str) -> str:
-    return f'<p class="none">{_safe(text)}</p>'
-
-
-def _digest(digest: str | None) -> str:
-    return f'<br><span class="mono">{_safe(digest)}</span>' if digest else ""
-
-
-def _line(name: str, digest: str | None) -> str:
-    return f'<br><span class="mono">{_safe(name)} {_safe(digest)}</span>' if digest else ""
-
-
-def _name(party: ReportParty) -> str:
-    return party.hostname or Fingerprint.parse(party.fingerprint).short
-
-
-def _when(time: str) -> str:
-    return _safe(_moment(time)).replace(" ", "<br>", 1)
-
-
-def _moment(time: str | None) -> str:
-    return "" if not time else time.replace("T", " ").removesuffix("Z")
-
-
-def _size(count: int) -> str:
-    amount, unit = float(count), 0
-    while amount >= 1000 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1000, unit + 1
-    return f"{amount:.3g} {_UNITS[unit]}" if unit else f"{count} bytes"
-
-
-def _safe(text: str) -> str:
-    return html.escape(printable(text), quote=True)
-
-
-def _safe_lines(text: str) -> str:
-    return "\n".join(map(_safe, text.rstrip("\n").split("\n")))

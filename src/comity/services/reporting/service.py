@@ -6,6 +6,8 @@ fingerprint alone, the log still says what happened.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Protocol
 
 from comity import control
@@ -13,9 +15,17 @@ from comity.audit.note import Checkpoint, sign_checkpoint
 from comity.audit.period import Period
 from comity.clock import Clock, rfc3339
 from comity.control.audit import ConflictView, WitnessView
-from comity.control.report import Report, ReportAgreement, ReportParty, ReportRequest
+from comity.control.report import (
+    Report,
+    ReportAgreement,
+    ReportCharter,
+    ReportParty,
+    ReportRequest,
+    ReportSignature,
+)
 from comity.errors import UnknownPeer
 from comity.identity.fingerprint import Fingerprint
+from comity.protocol.trust import evidence
 from comity.services.audit.aside import Aside
 from comity.services.reporting.gathering import gather
 from comity.storage.database import Database
@@ -27,6 +37,23 @@ class Trust(Protocol):
 
     async def trust(self) -> control.TrustResult:
         """Every agreement, past and present."""
+
+
+class Files(Protocol):
+    """Agreements as their parties signed them."""
+
+    def agreement_files(self, peer: Fingerprint | None) -> list[str]:
+        """Every agreement with a peer, each as the file that proves it."""
+
+
+class Charters(Protocol):
+    """What it needs of charters."""
+
+    def status(self, request: control.CharterStatusRequest) -> control.CharterStatusResult:
+        """Every version that is known here."""
+
+    def read(self, request: control.CharterReadRequest) -> control.CharterReadResult:
+        """One of them, with its canonical form."""
 
 
 class Witnesses(Protocol):
@@ -43,10 +70,21 @@ class ReportService:
     """``own`` is what this node says of itself."""
 
     def __init__(
-        self, db: Database, key: AuditKey, trust: Trust, witnesses: Witnesses, own: ReportParty, clock: Clock
+        self,
+        *,
+        db: Database,
+        key: AuditKey,
+        trust: Trust,
+        files: Files,
+        charters: Charters,
+        witnesses: Witnesses,
+        own: ReportParty,
+        clock: Clock,
     ) -> None:
         self._key = key
         self._trust = trust
+        self._files = files
+        self._charters = charters
         self._witnesses = witnesses
         self._own = own
         self._clock = clock
@@ -60,6 +98,11 @@ class ReportService:
         period = Period.parse(request.since, request.until)
         known = await self._trust.trust()
         agreements = [one for one in (*known.trusted, *known.ended) if one.fingerprint == peer]
+        charters = [
+            one
+            for one in self._charters.status(control.CharterStatusRequest()).charters
+            if peer in (party.fingerprint for party in one.parties)
+        ]
         found = await self._aside.run(lambda reader: gather(reader, peer, period))
         if not agreements and not found.entries:
             raise UnknownPeer("nothing is on record of a partner with this fingerprint")
@@ -77,11 +120,18 @@ class ReportService:
             since=request.since,
             until=request.until,
             generated_at=rfc3339(self._clock.now()),
-            agreements=tuple(_agreement(one) for one in sorted(agreements, key=lambda one: one.approved_at)),
+            agreements=self._agreements(agreements),
+            charters=tuple(_charter(self._charters, one) for one in charters),
             acts=tuple(found.acts),
             flows=tuple(found.flows),
             refusals=tuple(found.refusals),
             tallies=tuple(found.tallies),
+            owed=tuple(
+                owed
+                for one in charters
+                for owed in one.owed
+                if peer in (owed.fingerprint, _party(one, owed.giver))
+            ),
             entries=found.entries,
             erased=found.erased,
             origin=head.origin,
@@ -94,12 +144,26 @@ class ReportService:
             proofs=tuple(found.proofs),
         )
 
+    def _agreements(self, agreements: Sequence[control.TrustedPeer]) -> tuple[ReportAgreement, ...]:
+        """Oldest first, with what only the signed statements tell."""
+        signed: dict[str, evidence.Evidence] = {}
+        for one in agreements[:1]:
+            for file in self._files.agreement_files(Fingerprint.parse(one.fingerprint)):
+                found = evidence.verify_agreement(file.encode(), {})
+                signed[found.digest] = found
+        return tuple(
+            _agreement(one, signed.get(one.agreement))
+            for one in sorted(agreements, key=lambda one: one.approved_at)
+        )
 
-def _agreement(one: control.TrustedPeer) -> ReportAgreement:
+
+def _agreement(one: control.TrustedPeer, signed: evidence.Evidence | None) -> ReportAgreement:
     return ReportAgreement(
         agreement=one.agreement,
         justification=one.justification,
-        requested_by=one.requested_by,
+        requested_by=signed.request.requested_by if signed else one.requested_by,
+        requester=signed.request.hostname if signed else "",
+        reason=signed.approval.reason if signed else "",
         signed_at=one.approved_at,
         until=one.until,
         allow=one.allow,
@@ -107,3 +171,28 @@ def _agreement(one: control.TrustedPeer) -> ReportAgreement:
         revoked_at=one.revoked_at,
         revoked_by=one.revoked_by,
     )
+
+
+def _charter(charters: Charters, one: control.CharterView) -> ReportCharter:
+    said = json.loads(charters.read(control.CharterReadRequest(one.digest)).canonical)["purpose"]
+    return ReportCharter(
+        charter=one.digest,
+        title=one.title,
+        version=one.version,
+        state=one.state,
+        purpose=str(said.get("text", "")),
+        reference=str(said.get("reference", "")),
+        begins=one.from_,
+        until=one.until,
+        signatures=tuple(
+            ReportSignature(party.name, party.signed_by, party.signed_at) for party in one.parties
+        ),
+        ended_by=one.ended_by,
+        ended_at=one.ended_at,
+        ended_why=one.ended_why,
+    )
+
+
+def _party(charter: control.CharterView, name: str) -> str:
+    """The fingerprint of a party that a charter calls so."""
+    return next((party.fingerprint for party in charter.parties if party.name == name), "")
