@@ -21,6 +21,7 @@ from comity.services.reporting.gathering import gather
 from comity.storage.audit import AuditReader
 from comity.transport.simulation import Simulation, run_simulation
 from tests.audit_logs import NOW, Institution, Log
+from tests.charter import nodes
 from tests.simulated_nodes import SimulatedNode, running
 from tests.worlds import Town
 
@@ -224,6 +225,25 @@ def owed(text: str, **stated: str) -> control.CharterOwed:
         due="2026-12-21T05:18:00Z",
         **stated,
     )
+
+
+def test_charters_are_reported_with_who_signed_them_and_how_they_ended() -> None:
+    async def main(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            digest = await nodes.agree(nodes.terms(a, b), a, b)
+            await nodes.end(a, digest)
+            request = control.ReportRequest(peer=str(b.key.fingerprint))
+            found = await a.node.evidence.reports.report(request)
+        (told,) = found.charters
+        assert (told.charter, told.state, told.ended_why) == (digest, "ended", "the study is over")
+        assert [one.signed_by for one in told.signatures] == ["Dr. Osei, DPO"] * 2
+        assert told.purpose
+        kinds = {act.kind for act in found.acts}
+        assert {"charter.proposed", "charter.signed", "charter.in_force", "charter.ended"} <= kinds
+
+    run_simulation(main, 5)
 
 
 def test_what_is_still_owed_is_told() -> None:
