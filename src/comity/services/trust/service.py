@@ -114,7 +114,9 @@ class TrustService:
         try:
             return await self._peers.trusted(text)
         except UntrustedPeer as error:
-            self._ledger.audit.append("peer.untrusted", reasons=(error.message,))
+            meant = {PublicKey.from_hex(rel.peer) for rel in self._peers.local(text)}
+            peer = meant.pop() if len(meant) == 1 else None
+            self._ledger.audit.append("peer.untrusted", peer=peer, reasons=(error.message,))
             raise
 
     def relationships(self) -> list[Relationship]:
@@ -173,18 +175,10 @@ class TrustService:
         rel = self._ledger.store.get(peer)
         return rel.hostname if rel else str(peer.fingerprint)
 
-    def former(self, peer: PublicKey) -> tuple[str, ...]:
-        """What else a peer is or was known as: its hostname, fingerprints of the keys that it followed."""
-        found, key = [], peer
-        while (rel := self._ledger.store.get(key)) is not None:
-            found.append(rel.hostname)
-            if rel.predecessor is None:
-                break
-            key = PublicKey.from_hex(rel.predecessor)
-            if str(key.fingerprint) in found:
-                break
-            found.append(str(key.fingerprint))
-        return tuple(found)
+    @property
+    def owed(self) -> int:
+        """How many statements have yet to reach a peer or its mailbox."""
+        return len(self._ledger.store.outbox())
 
     def predecessor(self, peer: PublicKey) -> PublicKey | None:
         """The earlier key of this peer's node, on whose word its key was approved; else None."""
