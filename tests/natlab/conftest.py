@@ -1,4 +1,4 @@
-"""Skips the lab where this machine can't build one, saying why."""
+"""Skips the lab where this machine can't build one (as root, with iproute2 and nftables), saying why."""
 
 from __future__ import annotations
 
