@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, assemble
+from comity.node.assembly import assemble
+from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
+from comity.services.guard import Guard
+from comity.services.logkey import make_certificate
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs_memory import MemoryBlobStore
@@ -28,6 +31,8 @@ from comity.transport.memory_rendezvous import MemoryRendezvous
 from tests.worlds import Town, identity_of
 
 PORT = 7443
+#: A log keeps its key when its node starts again.
+AUDIT_KEYS: dict[str, AuditKey] = {}
 
 
 class ConfigInMemory:
@@ -57,11 +62,13 @@ class SimulatedNode:
         db: Database | None = None,
         public: bool = False,
         tags: tuple[str, ...] = (),
+        guard: type[Guard] = Guard,
     ) -> None:
         self.name = name
         self.town = town
         self.identity = identity_of(name)
         self.key = self.identity.public
+        self.audit_key = AUDIT_KEYS.setdefault(name, AuditKey.generate(self.key))
         self.db = db or open_node_database(MEMORY)
         join = town.server.join
         self.card = Card(hostname or name, join.authority, self.key.fingerprint)
@@ -97,6 +104,7 @@ class SimulatedNode:
             Ground(
                 identity=self.identity,
                 join=join,
+                predecessor=None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
@@ -112,12 +120,15 @@ class SimulatedNode:
                 clock=town.clock,
                 entropy=entropy,
                 db=self.db,
-                audit_key=AuditKey.generate(self.key),
+                audit_key=self.audit_key,
+                log_certificate=lambda notary: make_certificate(self.audit_key, notary, town.clock, entropy),
+                witnesses=(),
                 blobs=MemoryBlobStore(),
                 config=self.config,
                 rendezvous=rendezvous,
                 network=network,
                 surroundings=lambda listening: Surroundings(listening=listening),
+                guard=guard,
             )
         )
         self._running: list[asyncio.Task[None]] = []
@@ -125,11 +136,18 @@ class SimulatedNode:
     async def start(self) -> None:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()
         await node.network.start()
-        jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
+        jobs = (
+            node.sessions.run(node.trust),
+            node.presence.run(),
+            node.rendezvous.run(),
+            node.charters.run(),
+            node.witness.run(),
+        )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":
             await node.presence.changed.wait()

@@ -35,6 +35,10 @@ SEALING_KEY_RENEWAL = 7 * DAY  # a new one is made when less than this is left
 REACHABILITY_LIFETIME = 15 * MINUTE
 RECEIPT_LIFETIME = 3650 * DAY
 REVOCATION_LIFETIME = 3650 * DAY
+SUCCESSION_BYTES = 4 * KIB  # a retirement or a rotation in its envelope takes about 1 KiB
+SUCCESSION_FILE_BYTES = 8 * KIB
+RENDEZVOUS_KEYS = 32  # that one rendezvous can have, one after the other
+RENDEZVOUS_LINEAGE_BYTES = 256 * KIB
 CERTIFICATE_LIFETIME = 90 * DAY
 CERTIFICATE_BYTES = 2 * KIB  # identity: one Ed25519 certificate takes about 300
 SEAL_PADDING = 4 * KIB
@@ -135,10 +139,10 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = (
-    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
-)
+SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
+TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
+TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 SAFETENSORS_HEADER_BYTES = 32 * MIB
@@ -156,7 +160,7 @@ REQUESTS_BURST = 50  # handshake requests that are taken at once, of one partner
 REQUESTS_PER_SECOND = 0.1
 MAIL_HELD = 1000  # letters that can't be handled yet, tried again every MAINTENANCE_EVERY seconds
 OUTBOX_PER_PEER = 100
-API_BODY_BYTES = 64 * KIB
+API_BODY_BYTES = 640 * KIB  # the largest charter, its quotes escaped
 HANDOFF_FILES = 64
 HANDOFF_SECONDS = 30.0
 LOG_BYTES = 10 * MIB
@@ -172,6 +176,25 @@ AUDIT_DETAILS = 32
 NOTE_BYTES = 128 * KIB  # a signed note: 16 post-quantum signatures fit (C2SP signed-note)
 NOTE_SIGNATURES = 100
 NOTE_NAME_BYTES = 255
+AUDIT_PAGE_ENTRIES = 1024  # read at once
+AUDIT_READERS = 4  # long readings of the log at once, each in a thread of its own
+AUDIT_REDACTIONS = 1000  # entries that one redaction may erase
+AUDIT_REASON_CHARS = 500  # why something was erased
+EXPORT_LINE_BYTES = MIB
+EXPORT_COSIGNATURES = 4096  # the newest countersigned heads that an export proves
+CHECKPOINT_FILE_BYTES = 256 * KIB  # a countersigned head with the certificates of both keys
+WITNESS_SUBMISSION_BYTES = 16 * KIB  # C2SP tlog-witness: a proof of 63 hashes and a signed head
+WITNESS_EVERY = float(HOUR)  # each partner is asked to countersign at least so often
+WITNESS_CHECK_EVERY = 15.0  # how soon somebody who came online is asked
+WITNESS_SETTLE = 2.0  # what happens within this after a transfer is countersigned with it
+WITNESS_LEAST = 10.0  # between two requests to one partner
+WITNESS_RETRY_FIRST = 60.0  # after a failure, doubled up to WITNESS_EVERY
+WITNESS_TIMEOUT = 20.0  # one request, dialling included
+WITNESSES_AT_ONCE = 8  # asked at the same time
+WITNESS_CONFLICTS = 100  # kept of one partner
+WITNESS_BURST = 60  # of one partner's requests, then at this rate
+WITNESS_PER_SECOND = 0.2
+REPORT_ENTRIES = 20_000  # in one report; a shorter period has fewer
 
 # ── rendezvous server ─────────────────────────────────────────────────────────────────────────────────
 NODES_PER_NETWORK = 100_000
@@ -220,6 +243,7 @@ DATABASE_LOCK_TIMEOUT = 5.0
 MANIFEST_CHUNKS = MIB  # 2^20 chunks of 8 MiB: 8 TiB
 MANIFEST_AHEAD_PAGES = 16  # pages that may travel before their answers; bounds what a receiver keeps track of
 EXCHANGE_MESSAGE_BYTES = 8 * KIB  # the JSON messages but the receipt: two texts, escaped
+ARTIFACT_SIGNATURE_BYTES = 4 * KIB  # in an offer
 EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
 SENDING_AT_ONCE = 4  # the rest wait for their turn
 RECEIVING_AT_ONCE = 16
@@ -278,12 +302,25 @@ CHARTER_ASSETS = 256
 CHARTER_DIGESTS = 256  # of one asset
 CHARTER_PERMISSIONS = 256
 CHARTER_LIMITS = 32  # of the charter, or of one permission
+CHARTER_ANOMALIES = 16
 CHARTER_TOPICS = 64  # of one permission
 CHARTER_TOPIC_CHARS = 128
 CHARTER_PORTS = 64  # of one permission
 CHARTER_TEXT_CHARS = 2000
 CHARTER_NAME_CHARS = 200
 POLICY_BYTES = 4 * MIB  # what a charter compiles to
+CHARTER_PART_BYTES = 15 * KIB  # of a charter in one statement, which has to fit STATEMENT_BYTES
+CHARTER_PARTS = 18  # CHARTER_BYTES in such parts
+CHARTER_NOTE_BYTES = 12 * KIB  # a carried statement: an envelope's JSON
+CHARTER_STATEMENT_LIFETIME = 3650 * DAY
+CHARTER_OPEN_VERSIONS = 4  # of one line, waiting for signatures
+CHARTER_LINES_OPEN = 64  # proposals that nobody here has signed, from all partners
+CHARTER_ATTESTED = 100  # artifacts in one statement about their end
+FORMAT_HEADER_BYTES = 64 * MIB  # of a safetensors file
+FORMAT_TEXT_BYTES = 64 * MIB  # of a file that is to pass as JSON
+FORMAT_MEMBERS = 100_000  # of a npz archive
+FORMAT_ARRAY_HEADER_BYTES = 64 * KIB  # of a npy file
+CHARTER_EARLY = 64  # signatures kept that came before their charter, from one partner
 
 
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,7 +334,7 @@ EVENTS_FROM_PEER_BYTES = 32 * MIB  # left here by one peer with --to; more is re
 EVENT_OVERHEAD_BYTES = 160  # what an event counts besides its data and its topic
 EVENTS_PER_MESSAGE = 256  # published, delivered or read at once
 EVENTS_MESSAGE_BYTES = 60 * KIB  # of events in one message: a frame holds it
-EVENTS_UNACKNOWLEDGED = 2048  # sent to one consumer and not acknowledged
+EVENTS_UNACKNOWLEDGED = 2048  # sent over one connection and not acknowledged
 EVENTS_UNACKNOWLEDGED_BYTES = 2 * MIB  # the last page may pass it
 EVENTS_TAIL = 8192  # newest events held in memory, so that those who keep up don't read the disk
 EVENT_CONSUMERS = 1000  # of one reader
@@ -309,6 +346,8 @@ EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a ne
 EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
 EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
 EVENTS_PRUNE_EVERY = 60.0
+EVENTS_DENIED_SECONDS = 30.0  # until a topic that a charter denied to a partner is asked about again
+EVENTS_DENIED_KEPT = 1000  # of such topics
 
 # ── forwarding ────────────────────────────────────────────────────────────────────────────────────────
 FORWARD_WINDOW = MIB  # on its way to one program in one connection, and not taken by it yet

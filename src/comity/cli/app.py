@@ -53,7 +53,8 @@ _SECTIONS = {
     },
     "Charter": {
         "charter": Entry(
-            "comity.cli.charter:charter", "Write the agreement that the software enforces, and read one."
+            "comity.cli.charter:charter",
+            "Write, sign and end agreements that the software enforces.",
         ),
     },
     "Exchange": {
@@ -71,7 +72,7 @@ _SECTIONS = {
         "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
     },
     "Evidence": {
-        "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
+        "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),

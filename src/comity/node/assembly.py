@@ -6,126 +6,54 @@ logic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
-
-from comity import control
-from comity.clock import Clock
-from comity.entropy import Entropy
-from comity.identity.card import JoinUrl
-from comity.identity.envelope import Envelope
-from comity.identity.keys import Identity, PublicKey
+from comity.identity.keys import PublicKey
+from comity.node.parts import Ground, Node
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
 from comity.protocol.observing import choose_observers
-from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
-from comity.services.about import AboutService, NodeFacts
+from comity.services.about import AboutService
 from comity.services.audit import AuditService
+from comity.services.audit.desk import AuditDesk
+from comity.services.charter.ground import charter_ground
+from comity.services.charter.service import CharterService
 from comity.services.courier import Courier
-from comity.services.directory import ConfigFile, DirectoryService
+from comity.services.directory import DirectoryService
 from comity.services.echo import echo
 from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
-from comity.services.exchange import ExchangeService, Rules
+from comity.services.exchange import ExchangeService
 from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
-from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.sealing import SealingCertificate
 from comity.services.session import Herald, PunchDesk, SessionService
+from comity.services.settled import Settled
 from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
-from comity.services.trust.ledger import Claims, Ledger
+from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import PeerBook
-from comity.storage.blobs import BlobStore
-from comity.storage.database import Database
+from comity.services.witnessing import WitnessService
+from comity.services.witnessing.surroundings import Surroundings as WitnessSurroundings
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
-from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
-from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
+from comity.storage.witness import WitnessStore
 from comity.transport.rendezvous_keeper import FINAL
-
-
-class RunningRendezvous(Rendezvous, Protocol):
-    """A rendezvous client that has to be run."""
-
-    @property
-    def link(self) -> LinkInfo | None:
-        """How the connection runs, while there is one."""
-
-    async def run(self) -> None:
-        """Stay connected until cancelled, or until trying again cannot help."""
-
-
-class RunningNetwork(Network, Protocol):
-    """A network that has to be started."""
-
-    async def start(self) -> None:
-        """Listen, where asked to, and accept."""
-
-    async def close(self) -> None:
-        """End every link at once, and every task."""
-
-    async def relay_offered(self, offer: RelayOffer) -> None:
-        """Follow a peer to the relay, if it is approved; returns at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
-    there.
-    """
-
-    identity: Identity
-    join: JoinUrl
-    claims: Claims
-    facts: NodeFacts
-    shown: control.VisibilityResult
-    clock: Clock
-    entropy: Entropy
-    db: Database
-    audit_key: AuditKey
-    blobs: BlobStore
-    exchange: Rules = field(default_factory=Rules)
-    config: ConfigFile
-    rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
-    network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
-    surroundings: Callable[[tuple[str, ...]], Surroundings]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """The services of one node, wired and not yet started."""
-
-    presence: Presence
-    rendezvous: RunningRendezvous
-    network: RunningNetwork
-    notary: Notary
-    audit: AuditService
-    sessions: SessionService
-    trust: TrustService
-    exchange: ExchangeService
-    events: EventsService
-    forwarding: ForwardingService
-    directory: DirectoryService
-    about: AboutService
 
 
 def assemble(ground: Ground) -> Node:
     """Wire a node; nothing is opened, nothing runs yet."""
     identity, clock, entropy, db, join = ground.identity, ground.clock, ground.entropy, ground.db, ground.join
     own = identity.public
-    store = TrustStore(db, f"{join.fingerprint}/{join.network}")
-    notary = Notary(identity, join.fingerprint, join.network, store, clock, entropy)
+    store = TrustStore(db, f"{join.named}/{join.network}")
+    notary = Notary(identity, join.named, join.network, store, clock, entropy)
     audit = AuditService(db, ground.audit_key, clock, entropy)
     sealing = SealingKeyStore(db)
     certificate = SealingCertificate(sealing, notary, clock)
@@ -137,7 +65,8 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    guard = Guard(standing, audit, clock)
+    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met))
+    guard = ground.guard(standing, audit, clock, under.governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
     def surroundings() -> Surroundings:
@@ -176,7 +105,16 @@ def assemble(ground: Ground) -> Node:
         own_address=presence.own_address,
     )
     delivery = Delivery(store, courier, sessions)
-    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous)
+    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
+    charters = CharterService(
+        ledger=ledger,
+        peers=book,
+        trust=trust,
+        delivery=delivery,
+        sessions=sessions,
+        ground=under,
+        guard=guard,
+    )
     exchange = ExchangeService(
         ExchangeSurroundings(
             network=network,
@@ -206,6 +144,23 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
+    log_certificate = ground.log_certificate(notary)
+    witness = WitnessService(
+        WitnessSurroundings(
+            own=own,
+            network=network,
+            trust=trust,
+            sessions=sessions,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=WitnessStore(db),
+            certificate=log_certificate,
+            chosen=ground.witnesses,
+            clock=clock,
+        )
+    )
+    settled = Settled(db, audit)
     forwarding = ForwardingService(
         ForwardingSurroundings(
             network=network,
@@ -227,6 +182,7 @@ def assemble(ground: Ground) -> Node:
         guard=guard,
         config=ground.config,
         shown=ground.shown,
+        settled=settled,
         own=own,
         clock=clock,
     )
@@ -250,6 +206,7 @@ def assemble(ground: Ground) -> Node:
     presence.connect(
         mail=courier.opened,
         offer=network.relay_offered,
+        retired=trust.retiring.told,
         registered=[sessions.registered],
         again=[trust.registered, renew],
     )
@@ -259,8 +216,13 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
+        guard=guard,
+        desk=AuditDesk(audit, witness, trust, log_certificate, db, clock),
+        witness=witness,
+        settled=settled,
         sessions=sessions,
         trust=trust,
+        charters=charters,
         exchange=exchange,
         events=events,
         forwarding=forwarding,

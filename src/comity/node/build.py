@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from comity import control
+from comity import control, limits
 from comity.clock import SystemClock
 from comity.entropy import SystemEntropy
-from comity.identity.card import Card
+from comity.errors import RemoteProtocolError
+from comity.identity.card import Card, JoinUrl
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, Node, assemble
+from comity.identity.keys import PublicKey
+from comity.node.assembly import assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.parts import Ground, Node
 from comity.node.surroundings import look_around
+from comity.protocol.statements import Predecessor
+from comity.protocol.succession import Lineage, open_rotation
+from comity.protocol.wire import decode
 from comity.services.about import NodeFacts
-from comity.services.logkey import certify
+from comity.services.logkey import certify, origin_of
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs import FileBlobStore
@@ -28,6 +34,7 @@ from comity.storage.database import Database
 from comity.storage.home import Home
 from comity.storage.keystore import FileKeyStore
 from comity.storage.logkey import load_audit_key
+from comity.storage.private import read_private, write_private
 from comity.storage.schema import open_node_database
 from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.peers import PeerNetwork
@@ -52,13 +59,18 @@ def build(home: Home, settings: Settings) -> Built:
     Raises WrongPassphrase, NewerDatabase, HomeUnsafe, StorageUnusable, DiskFull, InvalidInput.
     """
     identity = FileKeyStore(home.identity_key).load(read_passphrase(settings.passphrase_file))
+    marker = f"{identity.public.fingerprint}\n".encode("ascii")
+    if not home.fingerprint.exists() or read_private(home.fingerprint, limits.KEY_FILE_BYTES) != marker:
+        write_private(home.fingerprint, marker, replace=True)  # a rotation that was killed at its end
+    settings = replace(settings, join=_followed(home, settings.join))
     db = open_node_database(home.database)
     try:
         clock, entropy = SystemClock(ClockMark(db).floor()), SystemEntropy()
         credentials = Credentials(identity, clock)
         instance = entropy.token(_INSTANCE_BYTES).hex()
+        audit_key = load_audit_key(home.log_key, identity.public, origin_of(home.log_certificate))
+        predecessor = _predecessor(home, settings, identity.public, clock.now())
         way = Way(settings.join.host, settings.join.port, settings.outlet)
-        audit_key = load_audit_key(home.log_key, identity.public)
 
         def rendezvous(
             listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
@@ -75,7 +87,9 @@ def build(home: Home, settings: Settings) -> Built:
                 clock=clock,
                 entropy=entropy,
                 instance=instance,
+                predecessor=predecessor,
                 way=way,
+                followed=lambda lineage: write_private(home.lineage, lineage.to_json(), replace=True),
             )
 
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
@@ -96,6 +110,7 @@ def build(home: Home, settings: Settings) -> Built:
             Ground(
                 identity=identity,
                 join=settings.join,
+                predecessor=predecessor,
                 claims=Claims(settings.hostname, settings.organization, settings.contact),
                 facts=NodeFacts(
                     home=str(home.path),
@@ -112,6 +127,10 @@ def build(home: Home, settings: Settings) -> Built:
                 entropy=entropy,
                 db=db,
                 audit_key=audit_key,
+                log_certificate=lambda notary: certify(
+                    home.log_certificate, audit_key, notary, clock, entropy
+                ),
+                witnesses=settings.witnesses,
                 blobs=FileBlobStore(home.incoming, home.received),
                 exchange=settings.exchange,
                 config=home,
@@ -122,8 +141,32 @@ def build(home: Home, settings: Settings) -> Built:
                 ),
             )
         )
-        certify(home.log_certificate, audit_key, node.notary, clock, entropy)
     except BaseException:
         db.close()
         raise
     return Built(node, db)
+
+
+def _predecessor(home: Home, settings: Settings, own: PublicKey, now: float) -> Predecessor | None:
+    """The key before this one and its word, while that counts; None where there is no such thing."""
+    if not home.rotation.exists():
+        return None
+    try:
+        kept = read_private(home.rotation, limits.SUCCESSION_FILE_BYTES)
+        said = decode(kept, Predecessor, limits.SUCCESSION_FILE_BYTES)
+        open_rotation(said, own, rendezvous=settings.join.named, network=settings.join.network, now=now)
+    except RemoteProtocolError:
+        return None  # of another key, as of a rotation that was not completed, or too old
+    return said
+
+
+def _followed(home: Home, join: JoinUrl) -> JoinUrl:
+    """The join URL with the newest key of the rendezvous that this node has been shown."""
+    if not home.lineage.exists():
+        return join
+    try:
+        lineage = Lineage.parse(read_private(home.lineage, limits.RENDEZVOUS_LINEAGE_BYTES))
+        newest = lineage.follow(join.fingerprint, join.named)
+    except RemoteProtocolError:
+        return join  # of another rendezvous than the URL of now
+    return replace(join, fingerprint=newest, first=join.named)

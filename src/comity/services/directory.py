@@ -32,10 +32,12 @@ from comity.protocol.statements import Tags
 from comity.protocol.trust.relationship import Relationship
 from comity.services.guard import Guard
 from comity.services.session import SessionService
+from comity.services.settled import Settled
 from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.peers import PeerBook
 from comity.services.trust.views import identity
 from comity.storage.config import Config
+from comity.storage.settings import text_of
 from comity.transport.interface import Network, Rendezvous, Stream
 
 _ECHO_BYTES = 32
@@ -65,6 +67,7 @@ class DirectoryService:
         guard: Guard,
         config: ConfigFile,
         shown: control.VisibilityResult,
+        settled: Settled,
         own: PublicKey,
         clock: Clock,
     ) -> None:
@@ -77,6 +80,7 @@ class DirectoryService:
         self._guard = guard
         self._config = config
         self._shown = shown
+        self._settled = settled
         self._clock = clock
 
     # ── others ────────────────────────────────────────────────────────────────────────────────────────
@@ -127,12 +131,12 @@ class DirectoryService:
         if not 1 <= request.count <= limits.PINGS or not 0 < request.timeout <= limits.HOUR:
             raise InvalidInput(f"a ping takes 1 to {limits.PINGS} round trips, and an hour at most")
         known = await self._trust.resolve(request.peer)
-        self._guard.require(Operation(kind="connect", peer=known.key, service="echo"))
+        charter = self._guard.require(Operation(kind="connect", peer=known.key, service="echo")).charter
         began = self._clock.monotonic()
         rtts: list[float] = []
         try:
             async with asyncio.timeout(request.timeout):
-                stream = await self._network.dial(known.key, ECHO_PORT, purpose="ping")
+                stream = await self._network.dial(known.key, ECHO_PORT, charter=charter, purpose="ping")
                 setup = self._clock.monotonic() - began
                 async with stream:
                     for number in range(request.count):
@@ -179,6 +183,7 @@ class DirectoryService:
 
     def _show(self, shown: control.VisibilityResult) -> control.VisibilityResult:
         config = dataclasses.replace(self._config.read_config(), public=shown.public, tags=shown.tags)
+        self._settled.record({"public": text_of(shown.public), "tags": text_of(shown.tags)})
         self._config.write_config(config)
         self._shown = shown
         self.republish()

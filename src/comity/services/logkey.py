@@ -14,6 +14,7 @@ from comity.entropy import Entropy
 from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.protocol.statements import LogKey, open_statement
+from comity.protocol.wire import decode_canonical
 from comity.services.notary import Notary
 from comity.storage.logkey import AuditKey
 from comity.storage.private import read_private, write_private
@@ -29,6 +30,14 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         kept = _kept(path, key, notary, now)
         if kept is not None:
             return kept
+    envelope = make_certificate(key, notary, clock, entropy)
+    write_private(path, envelope.to_json(), replace=True)
+    return envelope
+
+
+def make_certificate(key: AuditKey, notary: Notary, clock: Clock, entropy: Entropy) -> Envelope:
+    """A new LogKey statement of this key."""
+    now = int(clock.now())
     statement = LogKey(
         rendezvous=str(notary.rendezvous),
         network=notary.network,
@@ -39,9 +48,18 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         origin=key.origin,
         key=key.public.hex(),
     )
-    envelope = notary.sign(statement)
-    write_private(path, envelope.to_json(), replace=True)
-    return envelope
+    return notary.sign(statement)
+
+
+def origin_of(path: Path) -> str | None:
+    """How the log is named in the certificate at ``path``, whichever key of this node has signed that."""
+    if not path.exists():
+        return None
+    try:
+        envelope = Envelope.from_json(read_private(path, limits.STATEMENT_BYTES))
+        return decode_canonical(envelope.payload, LogKey, limits.STATEMENT_BYTES).origin
+    except RemoteProtocolError:
+        return None
 
 
 def _kept(path: Path, key: AuditKey, notary: Notary, now: int) -> Envelope | None:

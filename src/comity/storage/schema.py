@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, trust
+from comity.storage import (
+    audit,
+    charter,
+    clockmark,
+    events,
+    exchange,
+    forwarding,
+    sealing,
+    settled,
+    trust,
+    usage,
+    witness,
+)
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -19,7 +31,11 @@ MIGRATIONS = (
     + trust.TABLES
     + exchange.TABLES
     + events.TABLES
-    + forwarding.TABLES,
+    + witness.TABLES
+    + settled.TABLES
+    + forwarding.TABLES
+    + charter.TABLES
+    + usage.TABLES,
 )
 
 

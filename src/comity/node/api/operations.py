@@ -10,7 +10,8 @@ from fastapi import Response
 
 from comity.control.codec import to_json
 from comity.services.about import AboutService
-from comity.services.audit import AuditService
+from comity.services.audit.desk import AuditDesk
+from comity.services.charter.service import CharterService
 from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
@@ -25,10 +26,11 @@ class Operations:
     about: AboutService
     directory: DirectoryService
     trust: TrustService
+    charters: CharterService
     exchange: ExchangeService
     events: EventsService
     forwarding: ForwardingService
-    audit: AuditService
+    audit: AuditDesk
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]
     stop: Callable[[], None]

@@ -23,6 +23,7 @@ import msgspec
 
 from comity import limits
 from comity.errors import RemoteProtocolError, VersionMismatch
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import CONTENT, ENTRY_BYTES, RUNNING, Entry, Manifest, unpack_entries
 from comity.protocol.wire import Count, Digest, Hex16, Hex32, decode, encode
 
@@ -56,7 +57,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender would send. ``bytes`` is the logical size, ``nonce`` comes back in the receipt.
 
     ``transfer`` and ``nonce`` stay the same when an interrupted transfer is taken up again. ``digests`` says
-    what the manifest's digests cover (``manifest.Digests``).
+    what the manifest's digests cover (``manifest.Digests``). ``basis`` is the manifest's digest of something
+    that arrived before, under this agreement: chunks that are in it need not travel.
     """
 
     transfer: Hex16
@@ -68,6 +70,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Digest
     charter: Digest | None
     digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
+    basis: Digest | None = None
+    content: Described | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):

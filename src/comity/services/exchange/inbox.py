@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from comity import limits
@@ -27,6 +28,7 @@ from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
 from comity.protocol.exchange.messages import Offer, is_cancel, is_join
 from comity.protocol.exchange.receiver import Receiver, State
+from comity.services.exchange.basis import basis_of
 from comity.services.exchange.commit import Arrival, publish, settle
 from comity.services.exchange.joining import join
 from comity.services.exchange.moving import MovingLane
@@ -35,11 +37,12 @@ from comity.services.exchange.quota import Quota
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
 from comity.services.exchange.running import Live, Running
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import check_content, receiving
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
-from comity.storage.blobs import Part
 from comity.storage.exchange import NewTransfer
+from comity.storage.parts import Part
 from comity.transport.interface import Stream
 
 
@@ -83,7 +86,7 @@ class Inbox:
                     if isinstance(admitted, Complete):
                         answer: Admitted | Complete | Declined = admitted
                     else:
-                        arrival, answer = admitted, Admitted(held=admitted.held)
+                        arrival, answer = admitted, Admitted(held=admitted.held or admitted.basis is not None)
                 except ComityError as error:
                     answer = Declined(fit_for_peer(error))
                 outputs = machine.handle(answer, self._around.clock.now())
@@ -122,7 +125,18 @@ class Inbox:
     async def _admit(self, stream: Stream, offer: Offer) -> Arrival | Complete:
         """The row and the place of an offer that may come in. Raises what it is refused for."""
         around = self._around
-        peer = self._allowed(stream.peer, offer)
+        peer, operation = self._allowed(stream.peer, offer)
+        try:
+            return await self._place(stream, offer, peer, operation)
+        except ComityError:
+            if around.store.find("in", peer.key, offer.transfer) is None:
+                around.guard.released("receive", peer.key, offer.transfer)
+            raise
+
+    async def _place(
+        self, stream: Stream, offer: Offer, peer: KnownPeer, operation: Operation
+    ) -> Arrival | Complete:
+        around = self._around
         await self._supersede(peer, offer)
         recover(around, self._live)
         stored = around.store.find("in", peer.key, offer.transfer)
@@ -165,7 +179,16 @@ class Inbox:
             row = stored.id
             around.store.taken_up(row)
         running = Running(meter, stream.abort)
-        arrival = Arrival(row=row, peer=peer, offer=offer, running=running, stream=stream, held=held)
+        arrival = Arrival(
+            row=row,
+            peer=peer,
+            offer=offer,
+            running=running,
+            stream=stream,
+            operation=operation,
+            held=held,
+            basis=basis_of(around, peer, offer),
+        )
         running.end = arrival.abort
         self._arriving[arrival.row] = arrival
         self._live[arrival.row] = running
@@ -181,23 +204,14 @@ class Inbox:
                 except TimeoutError:
                     raise TransferFailed("this transfer is still under way") from None
 
-    def _allowed(self, key: PublicKey, offer: Offer) -> KnownPeer:
+    def _allowed(self, key: PublicKey, offer: Offer) -> tuple[KnownPeer, Operation]:
         around = self._around
-        decision = around.guard.check(
-            Operation(
-                kind="receive",
-                peer=key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                charter=offer.charter,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        operation = receiving(around, offer, key)
+        decision = around.guard.check(operation)
         peer = around.trust.known(key)
         if not decision.allowed or peer is None:
             raise Denied("; ".join(decision.reasons))
-        return peer
+        return peer, operation
 
     def _refused(self, key: PublicKey, offer: Offer | None, error: ComityError) -> None:
         detail: dict[str, Any] = {"code": error.code}
@@ -231,12 +245,14 @@ class Inbox:
             self._live.pop(arrival.row, None)
             if arrival.lane is not None:
                 arrival.lane.close()
+            if arrival.basis is not None:
+                arrival.basis.close()
             arrival.over.set()
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
         lane = arrival.lane = MovingLane(stream.lane(), leads=False)
-        receiving = Receiving(machine, lane, arrival.meter, around.clock)
+        receiving = Receiving(machine, lane, arrival.meter, around.clock, arrival.basis)
 
         def part() -> Part:
             left = around.blobs.reopen(arrival.part, size) if arrival.held else None
@@ -245,7 +261,8 @@ class Inbox:
                 left = around.blobs.create(arrival.part, size)
             return left
 
-        outcome = await threads.run(lane, receiving.fill, part, threads)
+        check = partial(check_content, arrival.offer) if around.guard.governs(arrival.peer.key) else None
+        outcome = await threads.run(lane, receiving.fill, part, threads, check)
         if isinstance(outcome, Failed):
             settle(around, arrival, outcome.error)
             return
@@ -260,8 +277,11 @@ class Inbox:
 
     def _lost(self, arrival: Arrival, error: LinkLost) -> TransferFailed:
         peer, meter = arrival.peer, arrival.meter
-        if self._around.ended(peer):
-            return TransferFailed(f"the agreement with {peer.hostname} ended during the transfer")
+        over = self._around.over(peer, arrival.operation)
+        if over is not None:
+            ended = self._around.ended(peer)
+            why = f"the agreement with {peer.hostname} ended" if ended else over
+            return TransferFailed(f"{why} during the transfer")
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )

@@ -32,6 +32,7 @@ from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
 from comity.services.exchange.content import Content
 from comity.services.exchange.hashing import Hasher
+from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.transport.interface import Lane
@@ -40,13 +41,15 @@ from comity.transport.interface import Lane
 class Sending:
     """An accepted transfer of ``content`` over ``lane``."""
 
-    def __init__(self, machine: Sender, content: Content, lane: Lane, meter: Meter, clock: Clock) -> None:
+    def __init__(
+        self, machine: Sender, content: Content, plan: Plan, lane: Lane, meter: Meter, clock: Clock
+    ) -> None:
         self._machine = machine
         self._content = content
         self._lane = lane
         self._meter = meter
         self._clock = clock
-        self._hasher = Hasher(content, machine.manifest.digests)
+        self._hasher = Hasher(content, plan)
         self._chunk = memoryview(b"")  # for what has to be read again
 
     def run(self, threads: Threads) -> Delivered | Failed:
