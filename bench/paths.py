@@ -6,6 +6,7 @@
 Two labs behind a NAT and a firewall, in network namespaces (``tests/natlab``), on this machine's processors
 all of them. "lane" is what a path itself carries, from memory to nowhere; "send-file" is all of it: reading,
 hashing at both ends, writing, fsync and a signed receipt. Throughput counts from the first byte on.
+A plain stream of the same kind runs right after each run of a path; the last column compares those pairs.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Row:
     name: str
     first: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)  # to a plain stream of its kind, measured beside it
     absent: str = ""
 
     def add(self, size: int, first: float, seconds: float) -> None:
@@ -129,24 +131,14 @@ def told(row: Row) -> Row:
 def plain(lab: Lab, link: Link, repeats: int) -> Iterator[Row]:
     """What the link carries without Comity, through a firewall that was told to let it in."""
     size, host = link.mebibytes * MIB, lab.plan.inside(2, "firewall").hosts[0]
-    rendezvous = lab.plan.rendezvous[0]
     for port in (STREAM, PORT):
         lab.admit("b", port)
     tcp, tls = Row(link.name, "raw TCP"), Row(link.name, "raw TLS 1.3")
     blind, copy = Row(link.name, "blind relay, TLS 1.3 through it"), Row(link.name, "scp (aes256-gcm)")
     for _ in range(repeats):
-        for row, flags in ((tcp, ()), (tls, ("--tls",))):
-            with ExitStack() as running:
-                serve(running, lab, "b", "receive", host, str(STREAM), *flags)
-                answer = run(lab, "a", "send", host, str(STREAM), str(size), *flags)
-            row.add(size, answer["first_byte"], answer["seconds"])
-        with ExitStack() as running:
-            ports = list(map(str, RELAYS))
-            relay = serve(running, lab, "public", "relay", rendezvous, *ports)
-            serve(running, lab, "b", "receive", rendezvous, ports[0], "--tls", "--through")
-            expect(relay)
-            answer = run(lab, "a", "send", rendezvous, ports[1], str(size), "--tls")
-        blind.add(size, answer["first_byte"], answer["seconds"])
+        stream(lab, tcp, size)
+        stream(lab, tls, size, "--tls")
+        relayed(lab, blind, size)
     yield from (tcp, tls, blind)
     with tempfile.TemporaryDirectory(prefix="comity-bench-") as folder:
         file = Path(folder) / "artifact"
@@ -161,15 +153,46 @@ def plain(lab: Lab, link: Link, repeats: int) -> Iterator[Row]:
     yield copy
 
 
+def stream(lab: Lab, row: Row, size: int, *flags: str) -> None:
+    """One run of a plain stream from a to b."""
+    host = lab.plan.inside(2, "firewall").hosts[0]
+    with ExitStack() as running:
+        serve(running, lab, "b", "receive", host, str(STREAM), *flags)
+        answer = run(lab, "a", "send", host, str(STREAM), str(size), *flags)
+    row.add(size, answer["first_byte"], answer["seconds"])
+
+
+def relayed(lab: Lab, row: Row, size: int) -> None:
+    """One run of a TLS stream through a blind relay where the rendezvous is."""
+    host, ports = lab.plan.rendezvous[0], list(map(str, RELAYS))
+    with ExitStack() as running:
+        relay = serve(running, lab, "public", "relay", host, *ports)
+        serve(running, lab, "b", "receive", host, ports[0], "--tls", "--through")
+        expect(relay)
+        answer = run(lab, "a", "send", host, ports[1], str(size), "--tls")
+    row.add(size, answer["first_byte"], answer["seconds"])
+
+
+def compare(row: Row, lab: Lab, path: str, size: int) -> None:
+    """A plain stream of the same kind right after the row's last run, so that a busy minute hits both."""
+    beside = Row(row.link, "")
+    if path == "relay":
+        relayed(lab, beside, size)
+    else:
+        stream(lab, beside, size, "--tls")
+    row.ratios.append(row.rates[-1] / beside.rates[-1])
+
+
 def comity(here: World, link: Link, path: str, repeats: int) -> Iterator[Row]:
     """One path: files through the daemons, then bytes through the same paths."""
-    size, file = link.mebibytes * MIB, here.file(link.mebibytes)
+    size = link.mebibytes * MIB
     sending = Row(link.name, f"{path}: send-file")
     wait_for(lambda: (here.a.session() or {}).get("path") == path, f"the session is {path}", 60)
     for _ in range(repeats):
-        sent = here.a.send(here.b, file)
+        sent = here.a.send(here.b, here.file(link.mebibytes))  # never the same: what is there stays unsent
         check(path, sent.result.path)
         sending.add(size, sent.first_byte, sent.result.seconds)
+        compare(sending, here.lab, path, size)
     yield sending
     here.a.down()
     here.b.down()
@@ -178,13 +201,13 @@ def comity(here: World, link: Link, path: str, repeats: int) -> Iterator[Row]:
     with ExitStack() as running:
         receiver = begin(here.lab, "b", "ways.pipe", "receive", environ=environ)
         running.callback(end, receiver)
-        command = ["send", here.b.key, *[str(size)] * repeats]
-        sender = begin(here.lab, "a", "ways.pipe", *command, environ=here.a.environ)
+        sender = begin(here.lab, "a", "ways.pipe", "send", here.b.key, environ=here.a.environ)
         running.callback(end, sender)
         for _ in range(repeats):
-            answer = json.loads(expect(sender))
+            answer = json.loads(ask(sender, str(size)))
             check(path, answer["path"])
             lane.add(size, answer["first_byte"], answer["seconds"])
+            compare(lane, here.lab, path, size)
     yield lane
 
 
@@ -228,6 +251,14 @@ def expect(program: Program) -> bytes:
     return line
 
 
+def ask(program: Program, line: str) -> bytes:
+    """What a program answers to a line."""
+    if program.stdin is not None:
+        program.stdin.write(line.encode() + b"\n")
+        program.stdin.flush()
+    return expect(program)
+
+
 def run(lab: Lab, place: str, *arguments: str) -> dict[str, Any]:
     command = lab.inside(place, [sys.executable, "-m", "ways.stream", *arguments])
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT, timeout=SECONDS)
@@ -252,15 +283,13 @@ def cells(row: Row, found: Mapping[tuple[str, str], Row]) -> list[str]:
     if row.absent or not row.rates:
         return [row.link, row.name, "", row.absent or "not measured", "", ""]
     raw = found[row.link, "raw TCP"]
-    relayed = row.name.startswith("relay")
-    kind = found[row.link, "blind relay, TLS 1.3 through it" if relayed else "raw TLS 1.3"]
     return [
         row.link,
         row.name,
         f"{statistics.median(row.first):.2f}" if row.first else "",
         f"{row.rate / 1e6:.0f} ({min(row.rates) / 1e6:.0f}–{max(row.rates) / 1e6:.0f})",
         f"{row.rate / raw.rate:.2f}",
-        f"{row.rate / kind.rate:.2f}" if ":" in row.name else "",
+        f"{statistics.median(row.ratios):.2f}" if row.ratios else "",
     ]
 
 

@@ -1,7 +1,8 @@
 """A node that moves bytes from memory to nowhere over a lane: what a path itself carries, files left out.
 
     python -m ways.pipe receive               until its standard input ends
-    python -m ways.pipe send PEER BYTES       prints {"path", "first_byte", "seconds"}; PEER: key in hex
+    python -m ways.pipe send PEER             for each line, a number of bytes, sends so many, and prints
+                                              {"path", "first_byte", "seconds"}; PEER: key in hex
 
 It is the daemon of the home in ``COMITY_HOME`` without its command line; port 1001 carries the bytes, so the
 agreement, the guard, the paths and TLS are the real ones.
@@ -74,8 +75,8 @@ async def main() -> None:
     try:
         if sys.argv[1] == "send":
             peer = PublicKey.from_hex(sys.argv[2])
-            for size in map(int, sys.argv[3:]):
-                print(json.dumps(await pour(node, peer, size)), flush=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                print(json.dumps(await pour(node, peer, int(line))), flush=True)
         else:
             await asyncio.to_thread(sys.stdin.read)
     finally:
