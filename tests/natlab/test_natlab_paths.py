@@ -70,7 +70,7 @@ MIRRORED = (
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("row", (*ROWS, *(MIRRORED if _FULL else ())), ids=str)
+@pytest.mark.parametrize("row", [*ROWS, *(MIRRORED if _FULL else ())], ids=str)
 def test_path_and_time_to_first_byte(row: Row) -> None:
     if row.line is not None and (missing := Line.unavailable()):
         pytest.skip(missing)
