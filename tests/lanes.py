@@ -15,7 +15,7 @@ from comity import limits
 from comity.errors import ComityError, LinkLost, LocalProtocolError, PeerRefused, PeerUnreachable
 from comity.identity.keys import PublicKey
 from comity.protocol.hello import VERSION, Hello
-from comity.transport.interface import Buffer, LinkInfo, StreamHandler
+from comity.transport.interface import Buffer, LinkInfo, Pace, StreamHandler
 
 INFO = LinkInfo(path="direct", remote="memory", tls="TLSv1.3", cipher="none", group="none")
 _POLL = 0.001
@@ -102,7 +102,11 @@ class MemoryLane:
         self.peer = peer
         self._end = end
 
-    def send(self, *parts: Buffer) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+        left = sum(map(len, parts))
+        while pace is not None and left:
+            self._end.wire.check()
+            left -= pace(left)
         body = b"".join(bytes(part) for part in parts)
         if len(body) > limits.LANE_FRAME_BYTES or self._end.end_sent:
             raise LocalProtocolError("a frame too long, or after the end")

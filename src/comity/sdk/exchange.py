@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from comity.control import (
@@ -22,6 +22,7 @@ from comity.control import (
     SendResult,
     TransfersResult,
 )
+from comity.control.codec import from_plain
 from comity.errors import FileUnusable
 from comity.identity.text import printable
 from comity.protocol.exchange.names import check_name
@@ -39,19 +40,24 @@ _REASONS = {
 
 
 def send_file(
-    client: Client, peer: str, path: str | os.PathLike[str], progress: Callable[[Progress], None]
+    client: Client,
+    peer: str,
+    path: str | os.PathLike[str],
+    progress: Callable[[Progress], None],
+    *,
+    limit: int | None = None,
 ) -> SendResult:
     """Send the file at ``path``, whole and verified, and return once the peer's receipt is here.
 
-    ``progress`` is called in this thread, several times a second. Raises FileUnusable, NameRefused,
-    FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
+    ``progress`` is called in this thread, several times a second. ``limit``: bytes a second. Raises
+    FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
     VerificationFailed.
     """
     descriptor = open_to_send(path)
     try:
         name = Path(path).name
         check_name(name)
-        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor))
+        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor), limit=limit)
     finally:
         os.close(descriptor)
     return client.follow("send-file", request, SendResult, progress)
@@ -65,6 +71,13 @@ def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
 def transfers(client: Client) -> TransfersResult:
     """What is on its way, and what was."""
     return client.ask(asks.transfers())
+
+
+def watch(client: Client) -> Iterator[Progress]:
+    """What runs, in both directions, again and again; each transfer once more as it ended. Without an end."""
+    with client.listen("watch-transfers", None) as lines:
+        while True:
+            yield from_plain(lines.next(None)["progress"], Progress)
 
 
 def cancel(client: Client, transfer: str) -> CancelResult:

@@ -14,6 +14,7 @@ from comity import limits
 from comity.control.exchange import Progress, SendFileRequest, SendResult
 from comity.errors import (
     ComityError,
+    InvalidInput,
     LinkLost,
     PeerRefused,
     PeerUnreachable,
@@ -31,6 +32,7 @@ from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
+from comity.services.exchange.pacer import Pacer
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import (
     record_cancellation,
@@ -43,6 +45,7 @@ from comity.services.exchange.running import Live, Running
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
+from comity.services.exchange.turns import Turns
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, Outcome
 from comity.transport.interface import Stream
@@ -57,6 +60,7 @@ class _Job:
     offer: Offer
     content: Content
     running: Running
+    limit: int | None
     begun: bool
 
     @property
@@ -71,7 +75,8 @@ class Outbox:
         self._around = around
         self._threads = threads
         self._live = live
-        self._turns = asyncio.Semaphore(limits.SENDING_AT_ONCE)
+        self._turns = Turns(limits.SENDING_AT_ONCE, limits.SENDING_MOST)
+        self._pacer = Pacer(around.rules.bandwidth, around.clock)
 
     async def send(
         self, request: SendFileRequest, fd: int, progress: Callable[[Progress], None]
@@ -93,7 +98,7 @@ class Outbox:
     async def _carry(self, job: _Job) -> Delivered | Failed:
         """All attempts, in this job's turn; what ends them for good is on record when this raises."""
         try:
-            async with self._turns:
+            async with self._turns.turn(job.peer.key.hex):
                 return await self._persist(job)
         except LinkLost as error:
             failure = self._lost(job, error)
@@ -137,6 +142,8 @@ class Outbox:
         """Everything that can be refused without dialling, then the row."""
         around = self._around
         check_name(request.name)
+        if request.limit is not None and request.limit < limits.RATE_LEAST:
+            raise InvalidInput(f"a bound of less than {limits.RATE_LEAST} bytes a second", hint="use 16kB/s")
         content = Content(fd)
         chunks = fixed_count(content.size)
         check_announced(content.size, chunks)
@@ -178,7 +185,12 @@ class Outbox:
             nonce=offer.nonce,
         )
         meter = Meter(
-            transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock, watch=watch
+            transfer=offer.transfer,
+            name=offer.name,
+            size=offer.bytes,
+            clock=around.clock,
+            watch=watch,
+            peer=peer.hostname,
         )
         if before is None:
             row = around.store.begin(new)
@@ -188,7 +200,7 @@ class Outbox:
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        return _Job(row, peer, offer, content, running, begun=before is not None)
+        return _Job(row, peer, offer, content, running, request.limit, begun=before is not None)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
@@ -210,8 +222,12 @@ class Outbox:
                     return output
             job.begun = True
             lane = stream.lane()
-            sending = Sending(machine, job.content, lane, job.meter, around.clock)
-            return await self._threads.run(lane, sending.run, self._threads)
+            place = self._pacer.join(job.peer.key.hex, job.limit)
+            try:
+                sending = Sending(machine, job.content, lane, job.meter, around.clock, place)
+                return await self._threads.run(lane, sending.run, self._threads)
+            finally:
+                place.leave()
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from comity import limits
 from comity.clock import rfc3339
@@ -117,6 +118,20 @@ class ExchangeService:
         """
         return await self._cancelling.cancel(request)
 
+    async def watch(self) -> AsyncIterator[Progress]:
+        """What runs, in both directions, every ``limits.WATCH_EVERY`` seconds; and once more as it ended."""
+        seen: dict[int, Progress] = {}
+        while True:
+            for row, before in list(seen.items()):
+                if row not in self._live:
+                    del seen[row]
+                    stored = self._around.store.get(row)
+                    yield replace(before, state=stored.state, bytes_done=stored.bytes_done, path=stored.path)
+            for row, running in list(self._live.items()):
+                seen[row] = running.meter.look()
+                yield seen[row]
+            await asyncio.sleep(limits.WATCH_EVERY)
+
     def _announce(self) -> None:
         self._arrived.set()
         self._arrived = asyncio.Event()
@@ -146,20 +161,22 @@ class ExchangeService:
 
     def _transfer(self, row: StoredTransfer) -> Transfer:
         running = self._live.get(row.id)
-        meter = running.meter if running else None
+        now = running.meter.look() if running else None
         return Transfer(
             transfer=row.transfer,
             direction=row.direction,
             peer=row.hostname,
             name=row.name,
             bytes=row.bytes,
-            bytes_done=meter.done if meter else row.bytes_done,
+            bytes_done=now.bytes_done if now else row.bytes_done,
             state="running" if row.state == "committing" else row.state,
-            path=meter.path if meter else row.path,
+            path=now.path if now else row.path,
             started_at=rfc3339(row.started),
             problem=row.problem,
             digest=row.digest,
             receipt=row.receipt,
+            mb_per_s=now.mb_per_s if now else None,
+            remaining=now.remaining if now else None,
         )
 
 
