@@ -10,16 +10,19 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from comity import limits
 from comity.errors import ComityError, LinkLost, LocalProtocolError, PeerRefused, PeerUnreachable
 from comity.identity.keys import PublicKey
 from comity.protocol.hello import VERSION, Hello
-from comity.transport.interface import Buffer, LinkInfo, Pace, StreamHandler
+from comity.protocol.paths import path_rank
+from comity.transport.interface import Buffer, LinkInfo, Pace, PathName, StreamHandler
 
-INFO = LinkInfo(path="direct", remote="memory", tls="TLSv1.3", cipher="none", group="none")
 _POLL = 0.001
 _PATIENCE = 20.0
+
+INFO = LinkInfo(path="direct", remote="memory", tls="TLSv1.3", cipher="none", group="none")
 
 
 class Wire:
@@ -97,8 +100,8 @@ class End:
 class MemoryLane:
     """Implements ``interface.Lane``."""
 
-    def __init__(self, end: End, peer: PublicKey) -> None:
-        self.info = INFO
+    def __init__(self, end: End, peer: PublicKey, info: LinkInfo = INFO) -> None:
+        self.info = info
         self.peer = peer
         self._end = end
 
@@ -127,12 +130,15 @@ class MemoryLane:
             self._end.wire.check()
             return self._end.end_received or bool(self._end.wire.queues[1 - self._end.side])
 
+    def end(self) -> None:
+        self._end.end_sent = True
+        self._put(None)
+
     def finish(self) -> None:
         if self._end.finished:
             return
         if not self._end.end_sent:
-            self._end.end_sent = True
-            self._put(None)
+            self.end()
         while self.receive() is not None:
             pass
         self._end.finished = True
@@ -148,10 +154,12 @@ class MemoryLane:
 class MemoryStream:
     """Implements ``interface.Stream``."""
 
-    def __init__(self, wire: Wire, side: int, peer: PublicKey, hello: Hello) -> None:
+    def __init__(
+        self, wire: Wire, side: int, peer: PublicKey, hello: Hello, path: PathName = "direct"
+    ) -> None:
         self.peer = peer
         self.hello = hello
-        self.info = INFO
+        self.info = replace(INFO, path=path)
         self.instance = "00" * 16
         self.end = End(wire, side)
         self._lane: MemoryLane | None = None
@@ -182,7 +190,7 @@ class MemoryStream:
 
     def lane(self) -> MemoryLane:
         self._require_open()
-        self._lane = MemoryLane(self.end, self.peer)
+        self._lane = MemoryLane(self.end, self.peer, self.info)
         return self._lane
 
     async def __aenter__(self) -> MemoryStream:
@@ -220,12 +228,15 @@ class MemoryStream:
 
 
 class World:
-    """The nodes that can dial each other. ``setup`` is called with each new link, before anything travels."""
+    """The nodes that can dial each other. ``setup`` is called with each new link, before anything travels;
+    ``path`` is the best that a new link can take.
+    """
 
     def __init__(self) -> None:
         self.nodes: dict[PublicKey, MemoryNet] = {}
         self.setup: Callable[[Wire], None] = lambda _: None
         self.wires: list[Wire] = []
+        self.path: PathName = "direct"
 
     async def close(self) -> None:
         for wire in self.wires:
@@ -264,6 +275,9 @@ class MemoryNet:
             raise PeerUnreachable("nobody is there")
         if target.refusing is not None:
             raise target.refusing
+        path = self._world.path
+        if better_than is not None and path_rank(path) >= path_rank(better_than):
+            raise PeerUnreachable("there is no better path")
         wire = Wire()
         self._world.setup(wire)
         self._world.wires.append(wire)
@@ -277,11 +291,11 @@ class MemoryNet:
         )
         self._links.setdefault(peer, []).append(wire)
         target._links.setdefault(self.key, []).append(wire)
-        accepted = MemoryStream(wire, 1, self.key, hello)
+        accepted = MemoryStream(wire, 1, self.key, hello, path)
         task = asyncio.create_task(target._handle(target._handlers[port], accepted))
         target._tasks.add(task)
         task.add_done_callback(target._tasks.discard)
-        return MemoryStream(wire, 0, peer, hello)
+        return MemoryStream(wire, 0, peer, hello, path)
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
         """Nothing to learn in memory."""

@@ -127,6 +127,7 @@ class SimulatedNode:
         node = self.node
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         await node.network.start()
         jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
         self._running = [asyncio.create_task(job) for job in jobs]

@@ -164,6 +164,28 @@ async def test_direct_link_is_preferred_in_the_pool() -> None:
             assert stream.info.path == "direct"
 
 
+async def test_a_pooled_link_by_the_relay_does_not_forestall_an_address_that_was_told_since() -> None:
+    async with related() as (dialler, acceptor, rendezvous):
+        async with await dialler.network.dial(acceptor.key, 7) as stream:
+            assert stream.info.path == "relay"
+        dialler.network.learn(acceptor.key, acceptor.network.candidates(), FAR)
+        async with await dialler.network.dial(acceptor.key, 7) as stream:
+            assert stream.info.path == "direct"
+        assert rendezvous.asked == 1
+
+
+async def test_an_address_that_the_relay_outran_is_not_waited_for_again_at_once() -> None:
+    async with related(replace(QUICK, relay_head_start=0.1)) as (dialler, acceptor, rendezvous):
+        silent = [f"127.0.0.1:{closed_port()}"]
+        for asked in (1, 1, 2):
+            if asked == 2:  # other addresses are worth a try
+                silent = [f"127.0.0.1:{closed_port()}"]
+            dialler.network.learn(acceptor.key, silent, FAR)
+            async with await dialler.network.dial(acceptor.key, 7) as stream:
+                assert stream.info.path == "relay"
+            assert rendezvous.asked == asked
+
+
 async def test_expired_and_forgotten_addresses_are_not_dialled() -> None:
     clock = ManualClock(SystemClock().now())
     async with node(listen=None, clock=clock) as dialler, node() as acceptor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+Version = Literal[4, 6]
 Kind = Literal[
     "nat",
     "symmetric",
@@ -53,12 +54,13 @@ _KINDS: dict[Kind, _Rules] = {
 }
 
 
-def ruleset(kind: Kind) -> str:
+def ruleset(kind: Kind, version: Version = 4) -> str:
     """What ``nft -f -`` is given inside the box."""
-    rules = _KINDS[kind]
+    rules, family = _KINDS[kind], "ip" if version == 4 else "ip6"
+    neighbours = "" if version == 4 else "meta l4proto ipv6-icmp accept"
     forward = "\n".join(part.strip() for part in f"{rules.first};{rules.forward}".split(";") if part.strip())
     return f"""
-table ip box {{
+table {family} box {{
   chain forward {{
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
@@ -68,6 +70,7 @@ table ip box {{
     type filter hook input priority 0; policy drop;
     ct state established,related accept
     iifname lan accept
+    {neighbours}
     {rules.strangers}
   }}
   chain output {{

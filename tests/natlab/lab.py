@@ -4,8 +4,8 @@
                      ├── public ── rendezvous at two addresses
     lab b ── box b ──┘
 
-Every namespace has a name that begins with this process's, and is deleted by that name. Addresses are those
-of documentation (RFC 5737) outside, and of RFC 1918 behind NATs.
+Every namespace has a name that begins with this process's, and is deleted by that name. ``plan`` has the
+addresses; between the public network and box a there can be a long ``line``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
-from tests.natlab.firewalls import Kind, ruleset
+from tests.natlab.firewalls import Kind, Version, ruleset
+from tests.natlab.plan import Plan
 
-#: The rendezvous's addresses, both on the machine "public".
-RENDEZVOUS = ("198.51.100.1", "198.51.100.2")
+_LINE = Path(__file__).with_name("line.py")
+_TUN = Path("/dev/net/tun")
+_SECONDS = 10.0
 _TOOLS = ("ip", "nft", "sysctl")
 _numbers = itertools.count()
 
@@ -43,14 +48,32 @@ def unavailable() -> str | None:
         return f"no namespaces here: {failure}"
 
 
-class Lab:
-    """``together``: both labs behind the box of the first. A context manager."""
+@dataclass(frozen=True)
+class Line:
+    """``delay``: seconds each way; ``loss``: of every packet, each way."""
 
-    def __init__(self, a: Kind, b: Kind, *, together: bool = False) -> None:
+    delay: float
+    loss: float = 0.0
+
+    @staticmethod
+    def unavailable() -> str | None:
+        """Why this machine can't have one, or None."""
+        return None if _TUN.exists() else f"there is no {_TUN}"
+
+
+class Lab:
+    """``together``: both labs behind the box of the first; ``line``: before box a. A context manager."""
+
+    def __init__(
+        self, a: Kind, b: Kind, *, together: bool = False, version: Version = 4, line: Line | None = None
+    ) -> None:
         self._prefix = f"comity{os.getpid()}x{next(_numbers)}-"
         self._kinds = {"a": a, "b": b}
         self._together = together
+        self._line = line
         self._made: list[str] = []
+        self._lines: list[subprocess.Popen[bytes]] = []
+        self.plan = Plan(version)
 
     def __enter__(self) -> Lab:
         try:
@@ -76,68 +99,80 @@ class Lab:
     def forget_connections(self, site: str) -> None:
         """The box of a lab loses all its mappings, as one that restarts does."""
         box = f"box-{site}"
-        address = self._ip_of(box)
+        words = self.run(box, "ip", f"-{self.plan.version}", "route", "show", "default").split()
         # A masquerade's mappings go with the interface's address.
         self._ip(box, "link", "set", "wan", "down")
         self._ip(box, "link", "set", "wan", "up")
-        self._ip(box, "route", "replace", "default", "via", address)
+        self._ip(box, "route", "replace", "default", "via", words[words.index("via") + 1])
 
     # ── building ──────────────────────────────────────────────────────────────────────────────────────
 
     def _build(self) -> None:
         self._space("public")
-        for address in RENDEZVOUS:
-            self._ip("public", "addr", "add", f"{address}/32", "dev", "lo")
+        for address in self.plan.rendezvous:
+            self._ip("public", "addr", "add", f"{address}/{self.plan.host_bits}", "dev", "lo")
         self._site(1, "a", ("a", "b") if self._together else ("a",))
         if not self._together:
             self._site(2, "b", ("b",))
 
     def _site(self, number: int, site: str, labs: tuple[str, ...]) -> None:
         """A box on the public network, and the labs behind it."""
-        kind, box = self._kinds[site], f"box-{site}"
-        outside, gateway = f"203.0.113.{number * 8 + 2}", f"203.0.113.{number * 8 + 1}"
+        kind, box, net = self._kinds[site], f"box-{site}", self.plan.outside(number)
+        outside = net.hosts[0]
         self._space(box)
-        self._wire("public", f"to-{site}", box, "wan")
-        self._address("public", f"to-{site}", f"{gateway}/30")
-        self._address(box, "wan", f"{outside}/30")
-        self._ip(box, "route", "add", "default", "via", gateway)
-        self._inner(number, site, box, kind, labs)
+        if self._line is not None and site == "a":
+            self._stretch(f"to-{site}", box, "wan", self._line)
+        else:
+            self._wire("public", f"to-{site}", box, "wan")
+        self._address("public", f"to-{site}", f"{net.gateway}/{net.bits}")
+        self._address(box, "wan", f"{outside}/{net.bits}")
+        self._ip(box, "route", "add", "default", "via", net.gateway)
+        self._inner(number, site, box, labs)
         if kind == "firewall":
-            self._ip("public", "route", "add", f"192.0.2.{number * 16}/28", "via", outside)
-        self.run(box, "nft", "-f", "-", given=ruleset(kind))
+            inside = self.plan.inside(number, kind)
+            self._ip("public", "route", "add", f"{inside.network}/{inside.bits}", "via", outside)
+        self.run(box, "nft", "-f", "-", given=ruleset(kind, self.plan.version))
 
-    def _inner(self, number: int, site: str, box: str, kind: Kind, labs: tuple[str, ...]) -> None:
+    def _inner(self, number: int, site: str, box: str, labs: tuple[str, ...]) -> None:
+        kind = self._kinds[site]
         if kind == "double":  # a provider's NAT outside, the lab's own inside
-            inside = f"inner-{site}"
-            self._space(inside)
-            self._wire(box, "lan", inside, "wan")
-            self._address(box, "lan", f"100.64.{number}.1/24")
-            self._address(inside, "wan", f"100.64.{number}.2/24")
-            self._ip(inside, "route", "add", "default", "via", f"100.64.{number}.1")
-            self.run(inside, "nft", "-f", "-", given=ruleset("nat"))
-            box = inside
-        net, bits = (f"192.0.2.{number * 16}", 28) if kind == "firewall" else (f"10.{number}.0.0", 24)
-        stem, _, base = net.rpartition(".")
-        self._ip(box, "link", "add", "lan", "type", "bridge")
-        self._address(box, "lan", f"{stem}.{int(base) + 1}/{bits}")
+            own, between = f"inner-{site}", self.plan.between(number)
+            self._space(own)
+            self._wire(box, "lan", own, "wan")
+            self._address(box, "lan", f"{between.gateway}/{between.bits}")
+            self._address(own, "wan", f"{between.hosts[0]}/{between.bits}")
+            self._ip(own, "route", "add", "default", "via", between.gateway)
+            self.run(own, "nft", "-f", "-", given=ruleset("nat"))
+            box = own
+        net = self.plan.inside(number, kind)
+        self._ip(box, "link", "add", "lan", "type", "bridge", "mcast_snooping", "0")
+        self._address(box, "lan", f"{net.gateway}/{net.bits}")
         # A switch carries frames past the box's rules.
         self.run(box, "sysctl", "-eqw", "net.bridge.bridge-nf-call-iptables=0")
-        for index, lab in enumerate(labs):
+        for address, lab in zip(net.hosts, labs, strict=False):
             self._space(lab)
             self._wire(box, f"port-{lab}", lab, "eth")
             self._ip(box, "link", "set", f"port-{lab}", "master", "lan", "up")
-            self._address(lab, "eth", f"{stem}.{int(base) + 2 + index}/{bits}")
-            self._ip(lab, "route", "add", "default", "via", f"{stem}.{int(base) + 1}")
+            self._address(lab, "eth", f"{address}/{net.bits}")
+            self._ip(lab, "route", "add", "default", "via", net.gateway)
 
     def _space(self, place: str) -> None:
         name = self._prefix + place
         _run(["ip", "netns", "add", name])
         self._made.append(name)
         self._ip(place, "link", "set", "lo", "up")
-        loose = "0" if self._kinds.get(place.removeprefix("box-")) == "strict" else "1"
-        if place not in ("a", "b"):
-            self.run(place, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
-        if loose == "0" and place.startswith("box-"):
+        # Nobody else is on these links, so no address has to be defended before it is used (RFC 4862, 5.4).
+        self.run(
+            place, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"
+        )
+        if place in ("a", "b"):
+            return
+        self.run(
+            place,
+            *("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"),
+            "net.ipv6.conf.all.forwarding=1",
+        )
+        if self._kinds.get(place.removeprefix("box-")) == "strict":
             self.run(place, "nft", "-f", "-", given="table ip probe { chain c { ct state new accept; }; }")
             self.run(place, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_loose=0")
 
@@ -145,19 +180,33 @@ class Lab:
         ours, theirs = self._prefix + here, self._prefix + there
         _run(["ip", "link", "add", near, "netns", ours, "type", "veth", "peer", "name", far, "netns", theirs])
 
+    def _stretch(self, near: str, there: str, far: str, line: Line) -> None:
+        """The same by a long line."""
+        numbers = (str(line.delay), str(line.loss), "1")
+        process = subprocess.Popen(
+            self.inside("public", [sys.executable, str(_LINE), near, f"x{near}", *numbers]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._lines.append(process)
+        if process.stdout is None or not process.stdout.readline():
+            raise LabFailed("the long line did not start")
+        self._ip("public", "link", "set", f"x{near}", "netns", self._prefix + there, "name", far)
+        for place, end in (("public", near), (there, far)):
+            self._ip(place, "link", "set", end, "txqueuelen", "10000")
+
     def _address(self, place: str, interface: str, address: str) -> None:
         self._ip(place, "addr", "add", address, "dev", interface)
         self._ip(place, "link", "set", interface, "up")
 
-    def _ip_of(self, box: str) -> str:
-        """The gateway of a box."""
-        words = self.run(box, "ip", "route", "show", "default").split()
-        return words[words.index("via") + 1]
-
     def _ip(self, place: str, *command: str) -> None:
-        _run(["ip", "-n", self._prefix + place, *command])
+        _run(["ip", f"-{self.plan.version}", "-n", self._prefix + place, *command])
 
     def _take_down(self) -> None:
+        while self._lines:
+            line = self._lines.pop()
+            line.kill()
+            line.communicate(timeout=_SECONDS)
         while self._made:
             subprocess.run(["ip", "netns", "del", self._made.pop()], check=False, capture_output=True)
 

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from comity.control import Progress, SendResult
+from comity.identity.authority import format_authority
 from comity.sdk.client import Client
 from comity.sdk.exchange import send_file
-from tests.natlab.lab import RENDEZVOUS, Lab
+from comity.storage.home import Home
+from comity.storage.keystore import FileKeyStore
+from tests.natlab.lab import Lab
 
 _PORT = 443
 _SECONDS = 20.0
@@ -46,20 +49,24 @@ class Sent:
 class Rendezvous:
     """``comity rendezvous serve`` on both its addresses."""
 
-    def __init__(self, lab: Lab, folder: Path, addresses: tuple[str, ...] = RENDEZVOUS) -> None:
+    def __init__(self, lab: Lab, folder: Path) -> None:
         self._lab = lab
         self._folder = folder
-        self._addresses = addresses
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def join_url(self) -> str:
         return (self._folder / "state" / "join.url").read_text().strip()
 
+    @property
+    def places(self) -> list[str]:
+        """Where it listens."""
+        return [format_authority(address, _PORT) for address in self._lab.plan.rendezvous]
+
     def start(self) -> None:
         self._folder.mkdir(exist_ok=True)
         log = self._folder / "log"
-        listen = [word for address in self._addresses for word in ("--listen", f"{address}:{_PORT}")]
+        listen = [word for place in self.places for word in ("--listen", place)]
         command = _comity("rendezvous", "serve", *listen, "--state", str(self._folder / "state"))
         before = log.read_text().count("join URL") if log.exists() else 0
         with log.open("ab") as output:
@@ -82,7 +89,7 @@ class Node:
         self.name = f"lab-{site}"
         self._lab = lab
         self._site = site
-        self._environ = dict(os.environ) | {
+        self.environ = dict(os.environ) | {
             "COMITY_HOME": str(folder / "home"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
         }
@@ -94,7 +101,7 @@ class Node:
         """Run one command with ``--json`` in the lab, and return the object that it prints."""
         done = subprocess.run(
             self._lab.inside(self._site, _comity(*arguments, "--json")),
-            env=self._environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -128,8 +135,14 @@ class Node:
                 first.append(time.monotonic() - began)
             watch(line)
 
-        result = send_file(Client(self.home, environ=self._environ), peer.name, path, progress)
+        result = send_file(Client(self.home, environ=self.environ), peer.name, path, progress)
         return Sent(result, first[0] if first else time.monotonic() - began)
+
+    @property
+    def key(self) -> str:
+        """Its public key, in hexadecimal digits."""
+        folder = Home(self.home)
+        return FileKeyStore(folder.identity_key).load(None).public.hex
 
     def session(self) -> dict[str, Any] | None:
         """The session that this node has."""

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.natlab.firewalls import Kind
-from tests.natlab.lab import Lab
+from tests.natlab.firewalls import Kind, Version
+from tests.natlab.lab import Lab, Line
 from tests.natlab.nodes import world
 
 log = logging.getLogger(__name__)
 
-_MEBIBYTES = int(os.environ.get("NATLAB_MIB", "256"))
+_MEBIBYTES = int(os.environ.get("NATLAB_MIB", "16"))
+_SLOW_MEBIBYTES = min(_MEBIBYTES, 32)  # where packets are lost, and the kernel has no BBR
+_FAR, _LOSSY = Line(0.02), Line(0.02, 0.02)
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,14 @@ class Row:
     path: str | None  # None: any, as long as it completes
     seconds: float
     together: bool = False
+    version: Version = 4
+    line: Line | None = None
 
     def __str__(self) -> str:
-        return f"{self.a}-{self.b}" + ("-together" if self.together else "")
+        words = [self.a, self.b, *(["together"] if self.together else [])]
+        words += ["ipv6"] if self.version == 6 else []
+        words += [] if self.line is None else ["far", *(["lossy"] if self.line.loss else [])]
+        return "-".join(words)
 
 
 ROWS = (
@@ -47,14 +54,24 @@ ROWS = (
     Row("nat", "swallows", None, 3),
     Row("resets", "nat", None, 3),
     Row("swallows", "nat", None, 3),
+    Row("firewall", "firewall", "punched", 2),
+    Row("firewall", "firewall", "direct", 2, version=6),  # no address is translated: an interface's own
+    Row("nat", "nat", "punched", 3, line=_FAR),
+    Row("only-443", "only-443", "relay", 3, line=_FAR),
+    Row("nat", "nat", "punched", 10, line=_LOSSY),  # a lost SYN costs its sender a second
+    Row("only-443", "only-443", "relay", 10, line=_LOSSY),
 )
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_path_and_time_to_first_byte(row: Row) -> None:
-    with Lab(row.a, row.b, together=row.together) as lab, world(lab) as here:
-        path = here.file(_MEBIBYTES)
+    lost = Line.unavailable() if row.line else None
+    if lost is not None:
+        pytest.skip(lost)
+    made = Lab(row.a, row.b, together=row.together, version=row.version, line=row.line)
+    with made as lab, world(lab) as here:
+        path = here.file(_SLOW_MEBIBYTES if row.line and row.line.loss else _MEBIBYTES)
         sent = here.a.send(here.b, path)
         log.info("%s: %s %.2f s %s MB/s", row, sent.result.paths, sent.first_byte, sent.result.mb_per_s)
         arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]

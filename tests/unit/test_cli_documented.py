@@ -51,6 +51,8 @@ RESULTS: dict[str, tuple[type, ...]] = {
     "transfers": (control.TransfersResult, control.Transfer),
     "publish": (control.PublishResult,),
     "subscribe": (control.Event,),
+    "expose": (control.ExposureView, control.ExposuresResult, control.UnexposeResult),
+    "forward": (control.ForwardView, control.ForwardsResult, control.ForwardNotice),
     "audit log": (control.AuditLogResult, control.AuditEntry),
     "audit verify": (control.AuditVerifyResult,),
     "identity backup": (backup.BackupResult,),

@@ -88,6 +88,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         trust=node.node.trust,
         exchange=node.node.exchange,
         events=node.node.events,
+        forwarding=node.node.forwarding,
         audit=node.node.audit,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
@@ -165,6 +166,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
+        *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",
             "received",

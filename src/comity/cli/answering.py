@@ -42,7 +42,9 @@ def pending(output: Output, full: bool) -> None:
 @command("approve", example="comity approve 1:0001.0000.0010 --allow exchange")
 @click.argument("peer")
 @click.option(
-    "--allow", metavar="SERVICES", help="What the peer may use: exchange,events; both if not given."
+    "--allow",
+    metavar="SERVICES",
+    help="What may be used: exchange,events,forward; if not given, the first two.",
 )
 @click.option("--digest", metavar="DIGEST", help="The request that you read, as pending --json names it.")
 @click.option("--fingerprint", metavar="FP", help="The fingerprint that your partner read to you.")

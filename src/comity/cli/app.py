@@ -66,6 +66,10 @@ _SECTIONS = {
         "publish": Entry("comity.cli.events:publish", "Publish an event to trusted peers."),
         "subscribe": Entry("comity.cli.events:subscribe", "Print the events of trusted peers."),
     },
+    "Ports": {
+        "expose": Entry("comity.cli.forwarding:expose", "Let a partner reach one port of this machine."),
+        "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
+    },
     "Evidence": {
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
     },

@@ -11,7 +11,14 @@ from comity.cli import wording
 from comity.cli.commands import command, rate, seconds
 from comity.cli.output import Output, table
 from comity.cli.progress import TransferDisplay, WatchDisplay
-from comity.control import CancelResult, ReceivedRequest, ReceivedResult, Transfer, TransfersResult
+from comity.control import (
+    CancelResult,
+    QueueResult,
+    ReceivedRequest,
+    ReceivedResult,
+    Transfer,
+    TransfersResult,
+)
 from comity.sdk import exchange as sdk
 from comity.sdk.client import Client
 
@@ -20,9 +27,14 @@ from comity.sdk.client import Client
 @click.argument("peer")
 @click.argument("path", type=click.Path())
 @click.option("--limit", type=rate, metavar="RATE", help="Send at most so much a second, such as 50MB/s.")
+@click.option("--queue", is_flag=True, help="Return at once; it is sent when the peer is there.")
 @click.pass_obj
-def send_file(output: Output, peer: str, path: str, limit: int | None) -> None:
+def send_file(output: Output, peer: str, path: str, limit: int | None, queue: bool) -> None:
     """Send the file at PATH to a trusted PEER, and return once its signed receipt is here."""
+    if queue:
+        waiting = sdk.queue_file(Client(), peer, path, limit=limit)
+        output.show(waiting, _queued(waiting))
+        return
     display = TransferDisplay(output)
     result = sdk.send_file(Client(), peer, path, display.update, limit=limit)
     output.show(result, display.finish(result))
@@ -71,6 +83,13 @@ def cancel(output: Output, transfer: str) -> None:
     """
     result = sdk.cancel(Client(), transfer)
     output.show(result, _cancelled(result))
+
+
+def _queued(result: QueueResult) -> Iterator[str]:
+    before = result.position - 1
+    behind = f", after {before} other{'s' * (before != 1)}" if before else ""
+    yield f"Queued: {result.name} ({wording.size(result.bytes)})"
+    yield f"It is sent when {result.to} is there{behind}. See: comity transfers"
 
 
 def _cancelled(result: CancelResult) -> Iterator[str]:

@@ -53,7 +53,7 @@ class TransferDisplay:
 
 
 class WatchDisplay:
-    """All transfers of a node, as they run: one line that is written over, and one that stays for each end."""
+    """All transfers of a node, as they run: a line that is written over, and one that stays for each end."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

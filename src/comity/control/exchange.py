@@ -21,6 +21,31 @@ class SendFileRequest:
 
 
 @dataclass(frozen=True)
+class QueueFileRequest:
+    """As ``SendFileRequest``, for a peer that may be away. ``path`` is where the file of the descriptor lies:
+    the daemon opens there that file and no other.
+    """
+
+    peer: str
+    name: str
+    file: str
+    path: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class QueueResult:
+    """``position``: 1 is the next one that ``to`` gets."""
+
+    transfer: str
+    name: str
+    bytes: int
+    to: str
+    state: str
+    position: int
+
+
+@dataclass(frozen=True)
 class Progress:
     """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``,
     ``verifying``, ``reconnecting``, ``receiving``; where it is watched from outside also how it ended).
@@ -111,7 +136,8 @@ class ReceivedResult:
 @dataclass(frozen=True)
 class Transfer:
     """``direction``: ``out`` or ``in``; ``state``: ``running``, ``interrupted``, ``done``, ``failed``,
-    ``cancelled``. ``mb_per_s`` and ``remaining`` (seconds) are of what runs.
+    ``cancelled``, ``queued`` (it is sent when the peer is there). ``mb_per_s`` and ``remaining`` (seconds)
+    are of what runs.
     """
 
     transfer: str

@@ -25,6 +25,7 @@ from comity.errors.base import (
     from_code,
 )
 from comity.errors.events import BrokerFull, ConsumerReplaced
+from comity.errors.forwarding import ForwardsBusy, NotExposed, TargetUnreachable
 from comity.errors.local import (
     AlreadyInitialised,
     AlreadyRunning,
@@ -80,6 +81,7 @@ __all__ = [
     "DiskFull",
     "FileChanged",
     "FileUnusable",
+    "ForwardsBusy",
     "HandshakeRejected",
     "HomeUnsafe",
     "IdentityMismatch",
@@ -95,6 +97,7 @@ __all__ = [
     "NameTaken",
     "NewerDatabase",
     "NotAdmitted",
+    "NotExposed",
     "NotInitialised",
     "NotRunning",
     "NothingPending",
@@ -109,6 +112,7 @@ __all__ = [
     "RendezvousUnreachable",
     "RequestChanged",
     "StorageUnusable",
+    "TargetUnreachable",
     "TimedOut",
     "TooLarge",
     "TransferCancelled",

@@ -63,13 +63,13 @@ class TransferCancelled(ComityError):
     """One of both sides ended it for good."""
 
     code = "transfer_cancelled"
-    exit_status = 52
+    exit_status = 57
     default_hint = "to send it after all, run comity send-file again"
 
 
 class UnknownTransfer(ComityError):
     code = "unknown_transfer"
-    exit_status = 53
+    exit_status = 58
     default_hint = "run comity transfers"
 
 

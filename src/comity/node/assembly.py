@@ -31,6 +31,8 @@ from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
 from comity.services.exchange import ExchangeService, Rules
 from comity.services.exchange import Surroundings as ExchangeSurroundings
+from comity.services.forwarding import ForwardingService
+from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
 from comity.services.guard import Guard
 from comity.services.notary import Notary
@@ -45,8 +47,10 @@ from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
+from comity.storage.forwarding import ExposureStore
 from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
+from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
 from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
@@ -112,6 +116,7 @@ class Node:
     trust: TrustService
     exchange: ExchangeService
     events: EventsService
+    forwarding: ForwardingService
     directory: DirectoryService
     about: AboutService
 
@@ -182,6 +187,8 @@ def assemble(ground: Ground) -> Node:
             notary=notary,
             db=db,
             store=ExchangeStore(db),
+            queue=SendQueue(db),
+            sessions=sessions,
             blobs=ground.blobs,
             clock=clock,
             entropy=entropy,
@@ -198,6 +205,18 @@ def assemble(ground: Ground) -> Node:
             audit=audit,
             db=db,
             store=EventStore(db),
+            clock=clock,
+            entropy=entropy,
+        )
+    )
+    forwarding = ForwardingService(
+        ForwardingSurroundings(
+            network=network,
+            trust=trust,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=ExposureStore(db),
             clock=clock,
             entropy=entropy,
         )
@@ -247,6 +266,7 @@ def assemble(ground: Ground) -> Node:
         trust=trust,
         exchange=exchange,
         events=events,
+        forwarding=forwarding,
         directory=directory,
         about=about,
     )

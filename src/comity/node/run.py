@@ -73,6 +73,7 @@ class _Life:
         node = self._node
         node.exchange.start()
         node.events.start()
+        node.forwarding.start()
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -81,6 +82,7 @@ class _Life:
                     tasks.create_task(node.sessions.run(node.trust)),
                 }
                 others = {tasks.create_task(node.presence.run()), tasks.create_task(self._stay_registered())}
+                others.add(tasks.create_task(node.exchange.run()))
                 await self._announce()
                 await self._stop.wait()
                 log.info("stopping")
@@ -137,6 +139,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         trust=node.trust,
         exchange=node.exchange,
         events=node.events,
+        forwarding=node.forwarding,
         audit=node.audit,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),

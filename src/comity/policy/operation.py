@@ -10,7 +10,9 @@ from typing import Literal
 
 from comity.identity.keys import PublicKey
 
-Kind = Literal["connect", "accept", "handshake", "send", "receive", "publish", "subscribe"]
+Kind = Literal[
+    "connect", "accept", "handshake", "send", "receive", "publish", "subscribe", "forward", "expose"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,9 @@ class Operation:
 
     ``kind``: ``connect`` and ``accept`` open a stream from this side and from theirs, ``handshake`` asks for
     an agreement or answers, ``send`` and ``receive`` move an artifact, ``publish`` lets a peer read events
-    from now on or stores what it published here, ``subscribe`` reads them. ``service`` listens on the port.
+    from now on or stores what it published here, ``subscribe`` reads them, ``forward`` opens a connection to
+    a peer's ``port`` and ``expose`` lets a peer's connection to one of ours. ``service`` listens on the
+    virtual port.
     ``agreement`` and ``charter`` are the digests that the asker says it acts under, None where it says none.
     ``name``, ``digest`` ("sha256:…") and ``bytes`` describe the artifact.
     """
@@ -32,6 +36,7 @@ class Operation:
     name: str | None = None
     digest: str | None = None
     bytes: int | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

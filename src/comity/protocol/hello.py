@@ -21,6 +21,7 @@ ECHO_PORT = 7
 SESSION_PORT = 444
 EXCHANGE_PORT = 1001
 EVENTS_PORT = 1002
+FORWARD_PORT = 1003
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ from comity.control import (
     CancelRequest,
     CancelResult,
     Progress,
+    QueueFileRequest,
+    QueueResult,
     ReceivedRequest,
     ReceivedResult,
     SendFileRequest,
@@ -50,8 +52,8 @@ def send_file(
     """Send the file at ``path``, whole and verified, and return once the peer's receipt is here.
 
     ``progress`` is called in this thread, several times a second. ``limit``: bytes a second. Raises
-    FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
-    VerificationFailed.
+    FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused,
+    DiskFull, InboxFull, TransferFailed, TransferCancelled, VerificationFailed.
     """
     descriptor = open_to_send(path)
     try:
@@ -61,6 +63,26 @@ def send_file(
     finally:
         os.close(descriptor)
     return client.follow("send-file", request, SendResult, progress)
+
+
+def queue_file(
+    client: Client, peer: str, path: str | os.PathLike[str], *, limit: int | None = None
+) -> QueueResult:
+    """Have the file at ``path`` sent when the peer is there, through restarts; returns at once.
+
+    It is sent as it is now: if it changes before, it is not sent, and ``transfers`` says so. Raises
+    FileUnusable, NameRefused, TooLarge, UntrustedPeer, Denied.
+    """
+    descriptor = open_to_send(path)
+    try:
+        name = Path(path).name
+        check_name(name)
+        where = os.path.realpath(path)
+        token = client.hand_over(descriptor)
+        request = QueueFileRequest(peer=peer, name=name, file=token, path=where, limit=limit)
+    finally:
+        os.close(descriptor)
+    return client.call("queue-file", request, QueueResult)
 
 
 def received(client: Client, request: ReceivedRequest) -> ReceivedResult:

@@ -20,6 +20,7 @@ from comity.protocol.hello import (
     ECHO_PORT,
     EVENTS_PORT,
     EXCHANGE_PORT,
+    FORWARD_PORT,
     SESSION_PORT,
     UNIFORM_REFUSAL,
     Hello,
@@ -29,7 +30,13 @@ from comity.services.guard import Guard
 
 log = logging.getLogger("comity.gate")
 
-SERVICES = {ECHO_PORT: "echo", SESSION_PORT: "session", EXCHANGE_PORT: "exchange", EVENTS_PORT: "events"}
+SERVICES = {
+    ECHO_PORT: "echo",
+    SESSION_PORT: "session",
+    EXCHANGE_PORT: "exchange",
+    EVENTS_PORT: "events",
+    FORWARD_PORT: "forward",
+}
 
 
 class GuardedGate:

@@ -21,7 +21,7 @@ from comity.services.allowances import Allowances
 from comity.services.audit import AuditService
 
 #: What peers try by themselves, as often as they like; the other kinds are what people here do.
-_BY_PEERS = frozenset({"accept", "receive"})
+_BY_PEERS = frozenset({"accept", "receive", "expose"})
 
 
 class Guard:
@@ -71,6 +71,7 @@ def _fields(
         "charter": operation.charter,
         "name": operation.name,
         "bytes": operation.bytes,
+        "port": operation.port,
         "unrecorded": unrecorded or None,
     }
     return {

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, sealing, trust
+from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, sendqueue, trust
 from comity.storage.database import Database
 
 MIGRATIONS = (
-    audit.TABLES + clockmark.TABLES + sealing.TABLES + trust.TABLES + exchange.TABLES + events.TABLES,
+    audit.TABLES
+    + clockmark.TABLES
+    + sealing.TABLES
+    + trust.TABLES
+    + exchange.TABLES
+    + sendqueue.TABLES
+    + events.TABLES
+    + forwarding.TABLES,
 )
 
 

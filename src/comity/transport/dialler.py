@@ -53,6 +53,7 @@ class Dialler:
         self._bounds = bounds
         self._pool = Pool(links, bounds)
         self._races: dict[PublicKey, dict[Race, int]] = {}  # each with the port that is dialled
+        self._relayed: dict[PublicKey, float] = {}  # until when its links by the relay are good enough
         self._closed = False
 
     async def dial(
@@ -77,8 +78,9 @@ class Dialler:
         )
         worst = RANKS if better_than is None else path_rank(better_than) - 1
         tiers = [_within(finder.attempts(peer), worst) for finder in self._finders]
-        if any(attempt.path == "punched" for tier in tiers for attempt in tier):
-            worst = min(worst, path_rank("punched"))  # a pooled link by the relay would forestall the punch
+        better = self._better(peer, tiers)
+        if better:
+            worst = min(worst, path_rank("punched"))  # a pooled link by the relay would forestall it
         race = Race(self._credentials, peer, self._links, self._bounds)
         self._races.setdefault(peer, {})[race] = port
         try:
@@ -93,7 +95,9 @@ class Dialler:
                 race.start(tiers)
                 while (link := await race.next()) is not None:
                     try:
-                        return await self._open(link, hello)
+                        stream = await self._open(link, hello)
+                        self._judge(peer, link, better=better)
+                        return stream
                     except (LinkLost, TimedOut) as error:
                         race.failed(link, error)
                 raise race.error()
@@ -101,6 +105,10 @@ class Dialler:
             del self._races[peer][race]
             if not self._races[peer]:
                 del self._races[peer]
+
+    def news(self, peer: PublicKey) -> None:
+        """This peer told other addresses than before: its links by the relay are not good enough any more."""
+        self._relayed.pop(peer, None)
 
     def drop(self, peer: PublicKey, spare: int | None = None) -> None:
         """The links with this peer have been ended: those that are being dialled shall not follow."""
@@ -115,6 +123,19 @@ class Dialler:
         self._pool.close()
         for peer in list(self._races):
             self.drop(peer)
+
+    def _better(self, peer: PublicKey, tiers: Sequence[Sequence[Attempt]]) -> bool:
+        """Whether a better path than the relay may be found by a race now."""
+        paths = {attempt.path for tier in tiers for attempt in tier}
+        outdone = asyncio.get_running_loop().time() < self._relayed.get(peer, 0.0)
+        return "punched" in paths or ("direct" in paths and not outdone)
+
+    def _judge(self, peer: PublicKey, link: Link, *, better: bool) -> None:
+        """Addresses that the relay outran are not waited for again at once; a punch has its own rest."""
+        if link.info.path != "relay":
+            self._relayed.pop(peer, None)
+        elif better:
+            self._relayed[peer] = asyncio.get_running_loop().time() + limits.RELAY_GOOD_SECONDS
 
     async def _open(self, link: Link, hello: Hello) -> LinkStream:
         link.port = hello.port

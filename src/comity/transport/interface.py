@@ -46,8 +46,13 @@ class Lane(Protocol):
     and RemoteProtocolError for a malformed frame.
     """
 
-    info: LinkInfo
-    peer: PublicKey
+    @property
+    def info(self) -> LinkInfo:
+        """How the link runs that the next frame leaves on."""
+
+    @property
+    def peer(self) -> PublicKey:
+        """Whose key is at the other end."""
 
     def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``.
@@ -62,6 +67,9 @@ class Lane(Protocol):
 
     def ready(self) -> bool:
         """Whether something of the peer's has arrived, so that ``receive`` need not wait for it to begin."""
+
+    def end(self) -> None:
+        """Send END, after which only ``receive`` and ``finish`` follow."""
 
     def finish(self) -> None:
         """Send END and read up to the peer's END; the link can then carry another stream."""

@@ -63,6 +63,14 @@ class LinkLane:
         self._require()
         return self._tally.end_received or self._channel.readable()
 
+    def end(self) -> None:
+        self._require()
+        try:
+            self._channel.write_frame_blocking(Kind.END, self._tally.end())
+        except ComityError:
+            self.abort()
+            raise
+
     def finish(self) -> None:
         if self.finished:
             return

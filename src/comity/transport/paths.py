@@ -51,12 +51,15 @@ class DirectPaths:
         self._bounds = bounds
         self._learned: dict[PublicKey, tuple[tuple[tuple[str, int], ...], float]] = {}
 
-    def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
-        """Replace what is known of this peer; ``expires`` in seconds UTC. InvalidInput: not ``HOST:PORT``."""
-        if candidates:
-            self._learned[peer] = tuple(map(parse_authority, candidates)), expires
-        else:
-            self._learned.pop(peer, None)
+    def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> bool:
+        """Replace what is known of this peer; ``expires`` in seconds UTC. Whether its addresses are others
+        now. InvalidInput: not ``HOST:PORT``.
+        """
+        before, _ = self._learned.pop(peer, ((), 0.0))
+        places = tuple(map(parse_authority, candidates))
+        if places:
+            self._learned[peer] = places, expires
+        return set(places) != set(before)
 
     def attempts(self, peer: PublicKey) -> Sequence[Attempt]:
         candidates, expires = self._learned.get(peer, ((), 0.0))

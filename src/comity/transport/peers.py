@@ -125,7 +125,8 @@ class PeerNetwork:
         )
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
-        self._direct.learn(peer, candidates, expires)
+        if self._direct.learn(peer, candidates, expires):
+            self._dialler.news(peer)
 
     def candidates(self) -> tuple[str, ...]:
         return self._listener.candidates() if self._listener is not None else ()

@@ -115,8 +115,8 @@ class PunchPaths:
         except OSError as error:
             raise PeerUnreachable(f"this machine gives no port: {error.strerror or error}") from error
         except asyncio.CancelledError:
-            if loop.time() - began >= self._bounds.punch_head_start:  # another path was faster
-                self._failed(peer)
+            if loop.time() - began >= self._bounds.punch_head_start:
+                self._beaten(peer)
             raise
         except PeerUnreachable:
             self._failed(peer)
@@ -153,6 +153,15 @@ class PunchPaths:
             raise PeerUnreachable(f"no SYN met the peer's within {self._bounds.punch:g} seconds")
         place, sock = found
         return Connected(sock, places[place])
+
+    def _beaten(self, peer: PublicKey) -> None:
+        """Another path was faster. The first time that says little: it may just take longer."""
+        past = self._past.setdefault(peer, _Past())
+        if past.pause:
+            self._failed(peer)
+        else:
+            past.pause = limits.PUNCH_REST_BEATEN
+            past.rests = self._clock.monotonic() + past.pause
 
     def _failed(self, peer: PublicKey) -> None:
         past = self._past.setdefault(peer, _Past())

@@ -41,6 +41,14 @@ def routes(operations: Operations) -> APIRouter:
         lines = _sending(exchange, request, descriptor)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
+    @router.post("/queue-file", response_model=control.QueueResult)
+    async def queue_file(request: control.QueueFileRequest) -> Response:
+        descriptor = operations.take_file(request.file)
+        try:
+            return reply(await exchange.queue(request, descriptor))
+        finally:
+            os.close(descriptor)
+
     @router.post("/received", response_model=control.ReceivedResult)
     async def received(request: control.ReceivedRequest) -> Response:
         return reply(await exchange.received(request))

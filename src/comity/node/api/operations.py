@@ -14,6 +14,7 @@ from comity.services.audit import AuditService
 from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
+from comity.services.forwarding import ForwardingService
 from comity.services.trust import TrustService
 
 
@@ -26,6 +27,7 @@ class Operations:
     trust: TrustService
     exchange: ExchangeService
     events: EventsService
+    forwarding: ForwardingService
     audit: AuditService
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]

@@ -2,6 +2,7 @@
 
     sender → receiver   OFFER  PAGE…  CHUNK…  CLOSE            receiver → sender   ACCEPT or REFUSE  WANT…
     either              FAIL                                                       WORKING…  RECEIPT
+    or JOIN, on a further stream
 
     either, on a stream of its own                CANCEL  →  ACCEPT
 
@@ -43,7 +44,8 @@ class Type(IntEnum):
     RECEIPT = 8
     WORKING = 9
     FAIL = 10
-    CANCEL = 11
+    JOIN = 11
+    CANCEL = 12
 
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
@@ -93,6 +95,12 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
     message: Text
     hint: Text = ""
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True):
+    """The first message of a further stream: a transfer that runs goes on here. Answered like an offer."""
+
+    transfer: Hex16
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,12 +159,17 @@ def manifest_of(offer: Offer) -> Manifest:
     raise VersionMismatch(f"this node does not know {offer.digests} digests")
 
 
-Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Cancel
+Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Join | Cancel
 
 
 def is_chunk(body: Buffer) -> bool:
     """Whether a frame's body is a CHUNK, which only ``parse_chunk`` reads."""
     return len(body) > 0 and body[0] == Type.CHUNK
+
+
+def is_join(body: Buffer) -> bool:
+    """Whether a frame's body is a JOIN."""
+    return len(body) > 0 and body[0] == Type.JOIN
 
 
 def is_cancel(body: Buffer) -> bool:
@@ -206,7 +219,7 @@ def parse_message(body: Buffer) -> Message:
         raise RemoteProtocolError("empty exchange message")
     kind, rest = view[0], view[1:]
     match kind:
-        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL | Type.CANCEL:
+        case Type.OFFER | Type.ACCEPT | Type.REFUSE | Type.CLOSE | Type.FAIL | Type.JOIN | Type.CANCEL:
             return decode(rest, _JSON_STRUCTS[Type(kind)], limits.EXCHANGE_MESSAGE_BYTES)
         case Type.PAGE:
             return _parse_page(rest)
@@ -226,12 +239,13 @@ def parse_message(body: Buffer) -> Message:
             raise RemoteProtocolError(f"unknown exchange message {kind}")
 
 
-_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail | Cancel]] = {
+_JSON_STRUCTS: dict[Type, type[Offer | Accept | Refuse | Close | Fail | Join | Cancel]] = {
     Type.OFFER: Offer,
     Type.ACCEPT: Accept,
     Type.REFUSE: Refuse,
     Type.CLOSE: Close,
     Type.FAIL: Fail,
+    Type.JOIN: Join,
     Type.CANCEL: Cancel,
 }
 _JSON_TYPES: dict[type[Message], Type] = {struct_type: kind for kind, struct_type in _JSON_STRUCTS.items()}

@@ -16,11 +16,13 @@ does the rest at the next start:
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from comity.errors import ComityError, Denied
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.records import (
     record_arrival,
@@ -35,17 +37,19 @@ from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.blobs import Occupied
 from comity.storage.exchange import Outcome
-from comity.transport.interface import Lane
+from comity.transport.interface import Lane, Stream
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Arrival:
-    """An accepted transfer; ``row`` is its row."""
+    """An accepted transfer; ``row`` is its row, ``lane`` is there once its thread runs."""
 
     row: int
     peer: KnownPeer
     offer: Offer
     running: Running
+    stream: Stream
+    lane: MovingLane | None = None
     held: bool = False
 
     @property
@@ -53,8 +57,19 @@ class Arrival:
         return self.running.meter
 
     @property
+    def over(self) -> asyncio.Event:
+        """Set once how it ended is on record."""
+        return self.running.over
+
+    @property
     def part(self) -> str:
         return part_of(self.peer.key.hex, self.offer.transfer)
+
+    def abort(self) -> None:
+        """End whatever carries it."""
+        self.stream.abort()
+        if self.lane is not None:
+            self.lane.abort()
 
 
 async def publish(

@@ -25,9 +25,11 @@ from comity.errors import (
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
-from comity.protocol.exchange.messages import Offer, is_cancel
+from comity.protocol.exchange.messages import Offer, is_cancel, is_join
 from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.commit import Arrival, publish, settle
+from comity.services.exchange.joining import join
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.quota import Quota
 from comity.services.exchange.receiving import Receiving, fit_for_peer
@@ -69,6 +71,9 @@ class Inbox:
                 return
             if is_cancel(offered):
                 await self._cancelled(stream, offered)
+                return
+            if is_join(offered):
+                await join(stream, offered, self._arriving.values())
                 return
             outputs = machine.handle(MessageReceived(offered), self._around.clock.now())
             arrival: Arrival | None = None
@@ -168,7 +173,8 @@ class Inbox:
             row = stored.id
             around.store.taken_up(row)
         running = Running(meter, stream.abort)
-        arrival = Arrival(row=row, peer=peer, offer=offer, running=running, held=held)
+        arrival = Arrival(row=row, peer=peer, offer=offer, running=running, stream=stream, held=held)
+        running.end = arrival.abort
         self._arriving[arrival.row] = arrival
         self._live[arrival.row] = running
         return arrival
@@ -177,9 +183,9 @@ class Inbox:
         """End a lane that the peer knows to be lost, and this side doesn't yet."""
         for arrival in list(self._arriving.values()):
             if arrival.peer.key == peer.key and arrival.offer.transfer == offer.transfer:
-                arrival.running.end()
+                arrival.abort()
                 try:
-                    await asyncio.wait_for(arrival.running.over.wait(), self._around.patience / 2)
+                    await asyncio.wait_for(arrival.over.wait(), self._around.patience / 2)
                 except TimeoutError:
                     raise TransferFailed("this transfer is still under way") from None
 
@@ -231,11 +237,13 @@ class Inbox:
         finally:
             self._arriving.pop(arrival.row, None)
             self._live.pop(arrival.row, None)
-            arrival.running.over.set()
+            if arrival.lane is not None:
+                arrival.lane.close()
+            arrival.over.set()
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
-        lane = stream.lane()
+        lane = arrival.lane = MovingLane(stream.lane(), leads=False)
         receiving = Receiving(machine, lane, arrival.meter, around.clock)
 
         def part() -> Part:

@@ -7,23 +7,24 @@ that says so, are one transaction. The file comes as a descriptor that stays the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from comity import limits
 from comity.control.exchange import Progress, SendFileRequest, SendResult
 from comity.errors import (
     ComityError,
+    Denied,
     InvalidInput,
     LinkLost,
     PeerRefused,
     PeerUnreachable,
+    RateLimited,
     RemoteProtocolError,
     TimedOut,
-    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
+from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
 from comity.protocol.exchange.manifest import check_announced, fixed_count
@@ -32,40 +33,20 @@ from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.content import Content
+from comity.services.exchange.job import Job
+from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.pacer import Pacer
-from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import (
-    record_cancellation,
-    record_delivery,
-    record_failure,
-    record_interruption,
-)
+from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live, Running
+from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.turns import Turns
 from comity.services.trust import KnownPeer
-from comity.storage.exchange import NewTransfer, Outcome
+from comity.storage.exchange import NewTransfer, StoredTransfer
 from comity.transport.interface import Stream
-
-
-@dataclass
-class _Job:
-    """``begun``: the peer accepted it, now or before, so that it can be continued."""
-
-    row: int
-    peer: KnownPeer
-    offer: Offer
-    content: Content
-    running: Running
-    limit: int | None
-    begun: bool
-
-    @property
-    def meter(self) -> Meter:
-        return self.running.meter
 
 
 class Outbox:
@@ -82,46 +63,63 @@ class Outbox:
         self, request: SendFileRequest, fd: int, progress: Callable[[Progress], None]
     ) -> SendResult:
         """See ``ExchangeService.send``."""
-        job = await self._begin(request, fd, progress)
+        return await self._send(lambda: self._begin(request, fd, progress))
+
+    async def send_queued(self, stored: StoredTransfer, request: SendFileRequest, fd: int) -> SendResult:
+        """The same for a transfer that waited in the queue: it keeps its row, and waits on where it must."""
+        peer = self._around.trust.known(PublicKey.from_hex(stored.peer))
+        if peer is None:
+            raise Denied(f"the agreement with {stored.hostname} has ended")
+
+        async def begin() -> Job:
+            return self._prepare(request, fd, lambda _: None, peer, self._around.store.get(stored.id))
+
+        return await self._send(begin)
+
+    async def _send(self, begin: Callable[[], Awaitable[Job]]) -> SendResult:
+        job = await begin()
         taken_up = job.begun
         outcome = await self._carry(job)
         if isinstance(outcome, Failed) and taken_up and isinstance(outcome.error, VerificationFailed):
             # What the peer has of it is something else: the file changed since. From the beginning, then.
-            self._failed(job, outcome.error)
-            job = await self._begin(request, fd, progress)
+            job.failed(outcome.error)
+            job = await begin()
             outcome = await self._carry(job)
         if isinstance(outcome, Failed):
-            self._failed(job, outcome.error, refused=outcome.refused)
+            if job.queued and isinstance(outcome.error, RateLimited):
+                job.stopped(outcome.error)
+            else:
+                job.failed(outcome.error, refused=outcome.refused)
             raise outcome.error
-        return self._delivered(job, outcome)
+        return job.delivered(outcome)
 
-    async def _carry(self, job: _Job) -> Delivered | Failed:
+    async def _carry(self, job: Job) -> Delivered | Failed:
         """All attempts, in this job's turn; what ends them for good is on record when this raises."""
         try:
             async with self._turns.turn(job.peer.key.hex):
                 return await self._persist(job)
         except LinkLost as error:
-            failure = self._lost(job, error)
-            self._stopped(job, failure)
+            failure = job.lost(error)
+            job.stopped(failure)
             raise failure from error
         except (PeerUnreachable, TimedOut) as error:
-            self._stopped(job, error)
+            job.stopped(error)
             raise
         except ComityError as error:
-            self._failed(job, error, refused=isinstance(error, PeerRefused))
+            job.failed(error, refused=isinstance(error, PeerRefused))
             raise
         except asyncio.CancelledError:
             if job.running.cancelled is None:
-                self._stopped(job, TransferFailed("it was interrupted here"))
+                job.stopped(TransferFailed("it was interrupted here"))
                 raise
             _not_the_task()
-            self._failed(job, job.running.cancelled)
+            job.failed(job.running.cancelled)
             raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
             job.running.over.set()
 
-    async def _persist(self, job: _Job) -> Delivered | Failed:
+    async def _persist(self, job: Job) -> Delivered | Failed:
         """Go on after a lost link, as long as attempts move something, or pauses are left."""
         pauses = iter(self._around.pauses)
         while True:
@@ -138,19 +136,34 @@ class Outbox:
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
 
-    async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> _Job:
+    async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> Job:
+        check_name(request.name)
+        content = Content(fd)
+        check_announced(content.size, fixed_count(content.size))
+        return self._prepare(request, fd, watch, await self._around.trust.resolve(request.peer), None)
+
+    def _prepare(
+        self,
+        request: SendFileRequest,
+        fd: int,
+        watch: Callable[[Progress], None],
+        peer: KnownPeer,
+        queued: StoredTransfer | None,
+    ) -> Job:
         """Everything that can be refused without dialling, then the row."""
         around = self._around
         check_name(request.name)
-        if request.limit is not None and request.limit < limits.RATE_LEAST:
-            raise InvalidInput(f"a bound of less than {limits.RATE_LEAST} bytes a second", hint="use 16kB/s")
+        check_limit(request.limit)
         content = Content(fd)
         chunks = fixed_count(content.size)
         check_announced(content.size, chunks)
-        peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
         recover(around, self._live)
-        before = around.store.waiting(peer.key, agreement, request.name, content.size)
+        before = queued or around.store.waiting(peer.key, agreement, request.name, content.size)
+        if queued is not None and (queued.agreement, queued.bytes) != (agreement, content.size):
+            raise Denied("what was queued is not what would be sent now")
+        if queued is not None and queued.state not in ("queued", "interrupted"):
+            raise TransferFailed(f"it is {queued.state} already")
         offer = Offer(
             transfer=before.transfer if before else around.entropy.token(16).hex(),
             nonce=before.nonce if before else around.entropy.token(32).hex(),
@@ -200,9 +213,11 @@ class Outbox:
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        return _Job(row, peer, offer, content, running, request.limit, begun=before is not None)
+        begun = before is not None and before.state != "queued"
+        queued_now = before is not None and around.queue.holds(before.id)
+        return Job(around, row, peer, offer, content, running, request.limit, begun, queued_now)
 
-    async def _transfer(self, job: _Job) -> Delivered | Failed:
+    async def _transfer(self, job: Job) -> Delivered | Failed:
         around = self._around
         if around.ended(job.peer):  # it may have waited for its turn
             raise TransferFailed(f"the agreement with {job.peer.hostname} ended before the file was sent")
@@ -221,13 +236,15 @@ class Outbox:
                 elif isinstance(output, Failed):
                     return output
             job.begun = True
-            lane = stream.lane()
+            lane = MovingLane(stream.lane(), leads=True)
             place = self._pacer.join(job.peer.key.hex, job.limit)
+            sending = Sending(machine, job.content, lane, job.meter, around.clock, place)
             try:
-                sending = Sending(machine, job.content, lane, job.meter, around.clock, place)
-                return await self._threads.run(lane, sending.run, self._threads)
+                async with seeking(around, job.offer, lane):
+                    return await self._threads.run(lane, sending.run, self._threads)
             finally:
                 place.leave()
+                lane.close()
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience
@@ -242,60 +259,11 @@ class Outbox:
             raise RemoteProtocolError("the peer ended the stream without an answer")
         return body
 
-    def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
-        around, offer, receipt = self._around, job.offer, delivered.receipt
-        path = job.meter.path or ""
-        outcome = Outcome(
-            digest=receipt.digest,
-            manifest=receipt.manifest,
-            receipt=delivered.envelope.digest,
-            envelope=delivered.envelope.to_json().decode(),
-        )
-        record_delivery(around, job.row, outcome, path)
-        seconds = job.meter.seconds
-        return SendResult(
-            transfer=offer.transfer,
-            name=offer.name,
-            bytes=offer.bytes,
-            digest=outcome.digest,
-            bytes_sent=job.meter.sent,
-            seconds=round(seconds, 3),
-            mb_per_s=rate(offer.bytes, seconds),
-            first_path=path,
-            path=path,
-            paths={path: job.meter.sent},
-            receipt=outcome.receipt,
-            manifest=outcome.manifest,
-            agreement=offer.agreement,
-            to=job.peer.hostname,
-        )
 
-    def _lost(self, job: _Job, error: LinkLost) -> TransferFailed:
-        peer, meter = job.peer, job.meter
-        if self._around.ended(peer):
-            return TransferFailed(
-                f"the agreement with {peer.hostname} ended while {job.offer.name} was sent",
-                hint="run comity trust to see what is agreed",
-            )
-        return TransferFailed(
-            f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
-            hint="run the same command again: it continues where it stopped",
-        )
-
-    def _stopped(self, job: _Job, error: ComityError) -> None:
-        """It can be continued, if it ever began and the agreement is in force."""
-        meter = job.meter
-        if job.begun and not self._around.ended(job.peer):
-            record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
-        else:
-            self._failed(job, error)
-
-    def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
-        meter = job.meter
-        if isinstance(error, TransferCancelled):
-            record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
-            return
-        record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
+def check_limit(rate: int | None) -> None:
+    """InvalidInput where a transfer would be so slow that the peer takes it for dead."""
+    if rate is not None and rate < limits.RATE_LEAST:
+        raise InvalidInput(f"a bound of less than {limits.RATE_LEAST} bytes a second", hint="use 16kB/s")
 
 
 def _not_the_task() -> None:

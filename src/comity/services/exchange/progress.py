@@ -47,7 +47,8 @@ class Meter:
         self.sent = 0
         self.partly = 0  # of the chunk that is on its way
         self.skipped = 0
-        self.path: str | None = None
+        self.path: str | None = None  # that the last bytes took
+        self.paths: dict[str, int] = {}  # bytes that travelled, the first path first
         self._clock = clock
         self._watch = watch
         self._direction = direction
@@ -63,6 +64,12 @@ class Meter:
     def seconds(self) -> float:
         """Since the transfer was asked for."""
         return self._clock.monotonic() - self._started
+
+    def travelled(self, size: int, path: str) -> None:
+        """So many bytes more were sent or came, on this path."""
+        self.sent += size
+        self.path = path
+        self.paths[path] = self.paths.get(path, 0) + size
 
     def show(self, state: str) -> None:
         """Tell who watches, if it is time to. From any thread, one at a time."""

@@ -159,7 +159,7 @@ class Receiving:
                     self._lane.send(output.body)
                 case WriteChunk() if piece is not None:
                     self._writing = worker.submit(assembly.write, output.offset, piece)
-                    self._meter.sent += output.length
+                    self._meter.travelled(output.length, self._lane.info.path)
                     self._meter.done += output.length
                 case CopyChunk():
                     self._written()

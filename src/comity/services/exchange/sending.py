@@ -118,7 +118,7 @@ class Sending:
         self._place.pause()
         self._hasher.give_back()
         self._meter.partly = 0
-        self._meter.sent += chunk.length
+        self._meter.travelled(chunk.length, self._lane.info.path)
         self._count()
         self._meter.show("sending")
 

@@ -19,7 +19,8 @@ from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import DEFAULT_SERVICES, Ledger
 from comity.services.trust.peers import PeerBook
 
-SERVICES = frozenset(DEFAULT_SERVICES)
+#: What an approval can open; the last one only where a person says so.
+SERVICES = frozenset({*DEFAULT_SERVICES, "forward"})
 
 
 class Answering:
@@ -55,7 +56,7 @@ class Answering:
         unknown = sorted(set(allow) - SERVICES)
         if unknown:
             raise InvalidInput(
-                f"no such service: {', '.join(unknown)}", hint="--allow takes exchange and events"
+                f"no such service: {', '.join(unknown)}", hint="--allow takes exchange, events and forward"
             )
         rel, incoming = self._waiting(request.peer)
         _check_shown(incoming, request.digest)

@@ -1,0 +1,38 @@
+"""The receiver's side of a transfer that moves: a further stream on which its sender would go on.
+
+The stream's handler lasts as long as the transfer; its bytes are the transfer's thread's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from comity.errors import RemoteProtocolError, TransferFailed
+from comity.protocol.exchange.failure import refuse_for
+from comity.protocol.exchange.messages import Accept, Join, encode_message, parse_message
+from comity.services.exchange.commit import Arrival
+from comity.transport.interface import Stream
+
+
+async def join(stream: Stream, body: bytes, running: Iterable[Arrival]) -> None:
+    """Answer a JOIN: a transfer of this peer's may go on here. RemoteProtocolError, LinkLost."""
+    message = parse_message(body)
+    if not isinstance(message, Join):
+        raise RemoteProtocolError("a join that is none")
+    arrival = _of(stream, message, running)
+    if arrival is None or arrival.lane is None or arrival.over.is_set():
+        refusal = refuse_for(TransferFailed("no such transfer is under way"))
+        await stream.send(encode_message(refusal))
+        return
+    lane = stream.lane()
+    if arrival.lane.move(lane, encode_message(Accept(transfer=message.transfer))):
+        await arrival.over.wait()  # its thread has finished the lane, or ended it
+    else:
+        stream.abort()
+
+
+def _of(stream: Stream, message: Join, running: Iterable[Arrival]) -> Arrival | None:
+    for arrival in running:
+        if arrival.peer.key == stream.peer and arrival.offer.transfer == message.transfer:
+            return arrival
+    return None
