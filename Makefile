@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
+FLOWER := .venv-flower
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test natlab check bench docs dist wheelhouse format lock clean
+.PHONY: help demo test natlab flower check bench docs dist wheelhouse format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +28,10 @@ check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src tests
 	$(BIN)/lint-imports --no-logo
+
+# Flower pins what we pin otherwise, so it gets an environment of its own.
+flower: $(STAMP) $(FLOWER)/.installed ## a Flower app, unmodified, through forwards between three nodes
+	FLOWER=$(abspath $(FLOWER))/bin $(BIN)/python -m pytest --durations=3 tests/integration/test_forward_flower.py
 
 bench: $(STAMP) ## run every program in bench/
 	@set -- bench/*.py; \
@@ -66,12 +72,18 @@ lock: ## resolve pyproject.toml anew into constraints.txt (needs python3.11)
 	@mv build/constraints.txt constraints.txt && rm -rf build
 
 clean: ## remove all that make and the tools have made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FLOWER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV) (a minute or two the first time)"
 	@$(BIN)/python $(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+$(FLOWER)/.installed: examples/flower/constraints.txt | $(BIN)/pip
+	@echo "installing Flower into $(FLOWER)"
+	@$(BIN)/python -m venv --without-pip $(FLOWER)
+	@$(BIN)/python $(PIP) --python $(FLOWER)/bin/python install --quiet -c $< flwr scikit-learn
 	@touch $@
 
 # Debian splits ensurepip off into a package of its own. Its pip, if there, can do the same job.

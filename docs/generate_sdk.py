@@ -5,11 +5,14 @@ Run by ``make docs``; a test fails when the page is stale.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +54,15 @@ SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Connecting": (("connection", "connect", "comity."), ("connection_async", "connect_async", "comity.")),
     "A node": (("connection", "Node", "node."),),
     "Publishing much": (("publishing", "Publisher", "publisher."),),
+    "Weights": (("weights", "", ""), ("weights", "save", "weights."), ("weights", "load", "weights.")),
+    "Averaging": (
+        ("averaging", "", ""),
+        ("averaging", "check", "averaging."),
+        ("averaging", "weighted_mean", "averaging."),
+        ("averaging", "metadata_of", "averaging."),
+        ("averaging", "Contribution", "averaging."),
+        ("averaging", "Averaged", "averaging."),
+    ),
 }
 
 
@@ -60,9 +72,19 @@ def render() -> str:
     for title, entries in SECTIONS.items():
         page.append(f"\n## {title}\n")
         for module, name, prefix in entries:
-            found = getattr(importlib.import_module(f"comity.sdk.{module}"), name)
-            page.append(_class(found, prefix) if inspect.isclass(found) else _function(name, found, prefix))
+            page.append(_entry(importlib.import_module(f"comity.sdk.{module}"), name, prefix))
     return "".join(page)
+
+
+def _entry(module: ModuleType, name: str, prefix: str) -> str:
+    if not name:
+        return (
+            f"\n`from {module.__package__} import {module.__name__.rpartition('.')[2]}`\n\n{_text(module)}\n"
+        )
+    found = getattr(module, name)
+    if dataclasses.is_dataclass(found) or not inspect.isclass(found):
+        return _function(name, found, prefix)
+    return _class(found, prefix)
 
 
 def _class(kind: type, prefix: str) -> str:
@@ -80,13 +102,13 @@ def _function(name: str, function: Callable[..., Any], prefix: str) -> str:
 def _signature(name: str, function: Callable[..., Any]) -> str:
     signature = inspect.signature(inspect.unwrap(function))
     parameters = list(_parameters(signature))
-    gives = str(signature.return_annotation)
+    gives = "" if inspect.isclass(function) else f" -> {signature.return_annotation}"
     if hasattr(function, "__wrapped__"):  # a context manager: what it yields is what the block gets
-        gives = re.sub(r"^(?:Async)?Iterator\[(.*)\]$", r"\1", gives)
-    line = _shown(f"{name}({', '.join(parameters)}) -> {gives}")
+        gives = re.sub(r"^ -> (?:Async)?Iterator\[(.*)\]$", r" -> \1", gives)
+    line = _shown(f"{name}({', '.join(parameters)}){gives}")
     if len(line) <= LINE:
         return line
-    return _shown(f"{name}(\n    " + ",\n    ".join(parameters) + f",\n) -> {gives}")
+    return _shown(f"{name}(\n    " + ",\n    ".join(parameters) + f",\n){gives}")
 
 
 def _parameters(signature: inspect.Signature) -> Iterator[str]:
@@ -109,12 +131,21 @@ def _default(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    return text.replace("Path_", "str | os.PathLike").replace("control.", "")
+    return (
+        text.replace("PathLike", "str | os.PathLike")
+        .replace("Path_", "str | os.PathLike")
+        .replace("control.", "")
+    )
 
 
 def _text(documented: Any) -> str:
-    text = inspect.cleandoc(documented.__doc__ or "")
-    return text.replace("``", "`")
+    text = inspect.cleandoc(documented.__doc__ or "").replace("``", "`")
+    parts = text.split("\n\n")
+    return "\n\n".join(_fenced(part) if part.startswith("    ") else part for part in parts)
+
+
+def _fenced(code: str) -> str:
+    return f"```python\n{textwrap.dedent(code)}\n```"
 
 
 if __name__ == "__main__":

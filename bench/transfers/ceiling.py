@@ -120,9 +120,8 @@ def receive(path: str, raw: bool) -> None:
     while left:
         landing = free.get()
         want = min(PIECE, left)
-        got = 0
-        while got < want:
-            got += landing.read(connection, got, want)
+        landing.reserve(want)
+        landing.fill(connection, want)
         used.put(landing)
         full.put(landing.view(want))
         left -= want

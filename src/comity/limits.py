@@ -134,10 +134,15 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = 4 * MIB  # of files without inner structure
+SMALL_CHUNK_BYTES = (
+    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
+)
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
+SAFETENSORS_HEADER_BYTES = 32 * MIB
+SAFETENSORS_TENSORS = 2**18
+SAFETENSORS_RANK = 16  # dimensions of a tensor
 PARTIAL_LIFETIME = 7 * DAY  # how long an interrupted transfer can be taken up again
 PARTIALS_PER_PEER = 16  # interrupted transfers from one peer whose parts are kept; the oldest go
 FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk

@@ -358,7 +358,7 @@ async def test_one_that_runs_is_cancelled_and_the_next_one_s_turn_comes(scene: S
     first = await scene.queue(path, limit=limits.RATE_LEAST)
     await scene.queue(scene.file("next", b"next"))
     scene.doors.come(scene.bob.key)
-    await scene.until(lambda: bool(scene.bob.on_disk()))
+    await scene.until(lambda: begun(scene))
     await scene.exchange.cancel(CancelRequest(first.transfer))
     await scene.ended("cancelled", "done")
     assert await contents(scene.bob) == [b"next"]
@@ -369,7 +369,7 @@ async def test_who_was_away_is_told_of_a_cancellation_when_it_comes(scene: Scene
     sending = asyncio.create_task(
         scene.alice.send("bob", scene.file("model", os.urandom(3 * CHUNK)), limit=limits.RATE_LEAST)
     )
-    await scene.until(lambda: bool(scene.bob.on_disk()))
+    await scene.until(lambda: begun(scene))
     sending.cancel()
     await asyncio.wait([sending])
     await scene.until(lambda: scene.bob.rows()[0].state == "interrupted")
@@ -380,6 +380,13 @@ async def test_who_was_away_is_told_of_a_cancellation_when_it_comes(scene: Scene
     scene.doors.come(scene.bob.key)
     await scene.until(lambda: scene.bob.rows()[0].state == "cancelled")
     assert scene.bob.on_disk() == []
+
+
+def begun(scene: Scene) -> bool:
+    """Whether bob accepted what is on the newest wire, and alice knows."""
+    return bool(scene.world.wires) and any(
+        frame[:1] == bytes([Type.PAGE]) for frame in scene.world.wires[-1].carried
+    )
 
 
 @contextmanager

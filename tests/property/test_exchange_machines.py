@@ -29,6 +29,7 @@ from comity.protocol.exchange.events import (
     Failed,
     Hashed,
     Judge,
+    KeepChunk,
     MessageReceived,
     ReceiverEvent,
     Send,
@@ -36,7 +37,6 @@ from comity.protocol.exchange.events import (
     SenderEvent,
     Started,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.messages import chunk_header, is_chunk, parse_chunk
 from comity.protocol.exchange.sender import Need
@@ -109,7 +109,7 @@ class ReceivingSide:
                 case Judge():
                     self.file = bytearray(output.offer.bytes)
                     self.perform(Admitted())
-                case WriteChunk():
+                case KeepChunk():
                     assert len(content) == output.length
                     self.write(output.offset, content)
                 case CopyChunk():

@@ -14,13 +14,13 @@ from safetensors.numpy import save_file
 from comity.demo.model import Model, Summary
 from comity.demo.study import all_patients, save_patients, split
 from comity.demo.weights import (
-    InvalidWeights,
     load_model,
     load_patients,
     load_summary,
     save_model,
     save_summary,
 )
+from comity.errors import InvalidWeights
 
 OPENED = """
 import runpy, sys

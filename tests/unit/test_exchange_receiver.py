@@ -31,13 +31,13 @@ from comity.protocol.exchange.events import (
     Declined,
     Failed,
     Judge,
+    KeepChunk,
     MessageReceived,
     Received,
     ReceiverOutput,
     Send,
     Trouble,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.manifest import Entry
 from comity.protocol.exchange.messages import (
@@ -91,7 +91,7 @@ def failure(outputs: Sequence[ReceiverOutput]) -> Failed:
 def broke_off(machine: Receiver, outputs: Sequence[ReceiverOutput], kind: type[ComityError]) -> None:
     assert isinstance(failure(outputs).error, kind)
     assert isinstance(sent(outputs)[0], Fail)
-    assert not [output for output in outputs if isinstance(output, WriteChunk | CopyChunk | Commit)]
+    assert not [output for output in outputs if isinstance(output, KeepChunk | CopyChunk | Commit)]
     assert machine.state is State.FAILED
 
 
@@ -113,11 +113,11 @@ def filled() -> Receiver:
 def test_a_transfer_runs_to_its_receipt() -> None:
     machine = accepted()
     assert sent(tell(machine, page(0, PIECES[0], PIECES[1]))) == [Want(2, (Range(0, 2),))]
-    assert give(machine, 0, PIECES[0]) == [WriteChunk(0, 5)]
+    assert give(machine, 0, PIECES[0]) == [KeepChunk(0, 5)]
     outputs = tell(machine, page(2, PIECES[2]))
     assert sent(outputs) == [Want(3, ())]
     assert outputs[1:] == [CopyChunk(0, 11, 5)]
-    assert give(machine, 1, PIECES[1]) == [WriteChunk(5, 6)]
+    assert give(machine, 1, PIECES[1]) == [KeepChunk(5, 6)]
     assert tell(machine, CLOSE) == [VerifyContent()]
     assert machine.handle(ContentDigest(WHOLE), NOW) == [Commit(MANIFEST, WHOLE)]
     outputs = machine.handle(Committed(b"receipt"), NOW)
@@ -131,7 +131,7 @@ def test_equal_chunks_are_asked_for_once_and_copied() -> None:
     assert sent(tell(machine, page(0, *[zero] * 4))) == [Want(4, (Range(0, 1),))]
     assert sent(tell(machine, page(4, zero))) == [Want(5, ())]
     outputs = give(machine, 0, zero)
-    assert outputs == [WriteChunk(0, 10), *(CopyChunk(0, index * 10, 10) for index in (1, 2, 3, 4))]
+    assert outputs == [KeepChunk(0, 10), *(CopyChunk(0, index * 10, 10) for index in (1, 2, 3, 4))]
     assert tell(machine, page(5, zero))[1:] == [CopyChunk(0, 50, 10)]
 
 

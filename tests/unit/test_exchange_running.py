@@ -14,14 +14,25 @@ from comity.protocol.exchange.events import (
     ChunkArrived,
     ContentDigest,
     Failed,
+    KeepChunk,
+    Look,
+    Looked,
     MessageReceived,
     ReceiverOutput,
     Send,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Entry, Manifest
-from comity.protocol.exchange.messages import Close, Offer, Page, Range, Want, encode_message, parse_message
+from comity.protocol.exchange.messages import (
+    Accept,
+    Close,
+    Offer,
+    Page,
+    Range,
+    Want,
+    encode_message,
+    parse_message,
+)
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
 from comity.storage.blobs_memory import MemoryBlobStore
@@ -37,13 +48,26 @@ ENTRIES = tuple(
 
 
 def judged() -> Receiver:
+    """It has nothing, and has asked for everything in one word."""
     machine = Receiver()
     machine.handle(MessageReceived(encode_message(OFFER)), NOW)
-    machine.handle(Admitted(), NOW)
-    (want,) = machine.handle(MessageReceived(encode_message(Page(0, ENTRIES))), NOW)
-    assert isinstance(want, Send)
-    assert parse_message(want.body) == Want(3, (Range(0, 3),))  # equal chunks are asked for, each
+    (accept,) = machine.handle(Admitted(), NOW)
+    assert isinstance(accept, Send)
+    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer, all=True)
+    assert machine.handle(MessageReceived(encode_message(Page(0, ENTRIES))), NOW) == []
     return machine
+
+
+def test_what_was_begun_before_is_asked_for_by_page() -> None:
+    machine = Receiver()
+    machine.handle(MessageReceived(encode_message(OFFER)), NOW)
+    (accept,) = machine.handle(Admitted(held=True), NOW)
+    assert isinstance(accept, Send)
+    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer)
+    assert machine.handle(MessageReceived(encode_message(Page(0, ENTRIES))), NOW) == [Look(0, 3)]
+    (want,) = machine.handle(Looked(frozenset({0})), NOW)
+    assert isinstance(want, Send)
+    assert parse_message(want.body) == Want(3, (Range(1, 2),))  # equal chunks are asked for, each
 
 
 def arrive(machine: Receiver, index: int) -> list[ReceiverOutput]:
@@ -61,7 +85,7 @@ def manifest_digest() -> str:
 def test_chunks_in_order_are_written_and_verified() -> None:
     machine = judged()
     for index, offset in enumerate((0, 4, 8)):
-        assert arrive(machine, index) == [WriteChunk(offset, len(PIECES[index]))]
+        assert arrive(machine, index) == [KeepChunk(offset, len(PIECES[index]))]
     close = Close(digest=digest_of(WHOLE), manifest=manifest_digest())
     assert machine.handle(MessageReceived(encode_message(close)), NOW) == [VerifyContent()]
     (commit,) = machine.handle(ContentDigest(digest_of(WHOLE)), NOW)
@@ -103,7 +127,17 @@ def test_an_assembly_hashes_as_the_manifest_does(digests: str) -> None:
     offset = 0
     for piece, entry in zip(PIECES, ENTRIES, strict=True):
         expected = entry.digest if digests == RUNNING else hashlib.sha256(piece).digest()
-        assert assembly.digest(memoryview(piece)) == expected
-        assembly.write(offset, piece)
+        assert assembly.take(offset, memoryview(piece), expected) == expected
         offset += len(piece)
     assert assembly.content_digest(lambda _: None) == digest_of(WHOLE)
+
+
+@pytest.mark.parametrize("digests", [CONTENT, RUNNING])
+def test_an_assembly_writes_nothing_else_than_was_promised(digests: str) -> None:
+    part = MemoryBlobStore().create("part", 4)
+    assembly = Assembly(part, 4, RUNNING if digests == RUNNING else CONTENT)
+    wrong = hashlib.sha256(b"aaab").digest()
+    assert assembly.take(0, memoryview(b"aaaa"), wrong) == hashlib.sha256(b"aaaa").digest()
+    there = bytearray(4)
+    part.read_into(0, memoryview(there))
+    assert there == bytes(4)

@@ -106,6 +106,29 @@ def closed(pieces: Sequence[bytes] = PIECES) -> Sender:
     return machine
 
 
+def test_chunks_follow_their_pages_where_all_was_asked_for() -> None:
+    machine = Sender(offer_for(PIECES), PARTIES)
+    machine.handle(Started(), NOW)
+    tell(machine, Accept(transfer=TRANSFER, all=True))
+    offset = 0
+    for index, piece in enumerate(PIECES):
+        page, chunk = machine.handle(Hashed((entry_for(piece),)), NOW)
+        assert sent([page]) == [Page(index, (entry_for(piece),))]
+        assert chunk == SendChunk(index, offset, len(piece))
+        offset += len(piece)
+    (close,) = sent(machine.handle(ContentHashed(digest_of(b"".join(PIECES))), NOW))
+    assert isinstance(close, Close)
+    assert machine.state is State.CLOSED
+
+
+def test_who_asked_for_all_asks_for_nothing_more() -> None:
+    machine = Sender(offer_for(PIECES), PARTIES)
+    machine.handle(Started(), NOW)
+    tell(machine, Accept(transfer=TRANSFER, all=True))
+    machine.handle(Hashed((entry_for(PIECES[0]),)), NOW)
+    assert isinstance(failure(tell(machine, Want(1, (Range(0, 1),)))).error, RemoteProtocolError)
+
+
 def test_a_transfer_runs_to_its_receipt() -> None:
     offer = offer_for(PIECES)
     machine = Sender(offer, PARTIES)

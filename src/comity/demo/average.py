@@ -10,7 +10,8 @@ from pathlib import Path
 
 from comity.demo.model import average
 from comity.demo.program import run
-from comity.demo.weights import InvalidWeights, load_model, save_model
+from comity.demo.weights import load_model, save_model
+from comity.errors import InvalidWeights
 
 
 def main() -> None:

@@ -14,17 +14,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from comity.demo.model import Array, Model, Patients, Summary
-from comity.errors import InvalidInput
+from comity.errors import InvalidWeights
 
 _FEATURES_MOST = 10_000
 _PATIENTS_MOST = 10**9
-
-
-class InvalidWeights(InvalidInput):
-    """A file that does not hold what it should."""
-
-    code = "invalid_weights"
-    default_hint = "ask your partner to send it again"
 
 
 def save_model(model: Model, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comity.errors.base import ComityError
+from comity.errors.local import InvalidInput
 
 
 class FileUnusable(ComityError):
@@ -71,6 +72,13 @@ class UnknownTransfer(ComityError):
     code = "unknown_transfer"
     exit_status = 58
     default_hint = "run comity transfers"
+
+
+class InvalidWeights(InvalidInput):
+    """A file of weights that does not hold what it should."""
+
+    code = "invalid_weights"
+    default_hint = "ask your partner to send it again"
 
 
 class AuditInvalid(ComityError):

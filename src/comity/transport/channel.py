@@ -28,6 +28,7 @@ from comity.transport.tls import RECORD_BYTES, Credentials
 from comity.transport.tlssocket import TlsSocket
 
 DEFAULT_BOUNDS = Bounds()
+_STEP = 16 * RECORD_BYTES  # between looks at how long nothing moved
 
 
 class SecureChannel:
@@ -207,11 +208,12 @@ class SecureChannel:
 
     def _land(self, landing: Landing, size: int) -> memoryview:
         landing.reserve(size)
-        landed = 0
-        while landed < size:
-            fresh = not self._socket.connection.pending()
-            landed += self._socket.block(landing.read, self._socket.connection, landed, size)
-            self._count_received(fresh)
+        before, until = landing.reads, 0
+        while until < size:
+            until = min(until + _STEP, size)
+            self._socket.block(landing.fill, self._socket.connection, until)
+        self._received += landing.reads - before  # a record is one read, or several
+        self._check_worn(self._received)
         return landing.view(size)
 
     def _count_sent(self, size: int) -> None:

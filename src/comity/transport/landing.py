@@ -21,14 +21,17 @@ _BENEATH = _lib is not None and _ffi is not None and hasattr(SSL.Connection, "_r
 
 
 class Landing:
-    """Memory for a frame's body; it grows with the largest frame that came."""
+    """Memory for a frame's body; it grows with the largest frame that came. ``reads`` counts SSL_read's."""
 
     def __init__(self, *, beneath: bool = _BENEATH) -> None:
+        self.reads = 0
         self._beneath = beneath
+        self._landed = 0
         self._allocate(limits.FRAME_BYTES)
 
     def reserve(self, size: int) -> None:
-        """Room for ``size`` bytes, at most ``limits.LANE_FRAME_BYTES``. What was landed before is void."""
+        """Begin anew with room for ``size`` bytes, at most ``limits.LANE_FRAME_BYTES``."""
+        self._landed = 0
         if size > len(self._memory):
             self._allocate(min(max(size, 2 * len(self._memory)), limits.LANE_FRAME_BYTES))
 
@@ -36,14 +39,25 @@ class Landing:
         """The first ``size`` bytes."""
         return self._view[:size]
 
-    def read(self, connection: SSL.Connection, at: int, until: int) -> int:
-        """One SSL_read to ``at``, not past ``until``: how many bytes came. Raises as ``recv_into`` does."""
+    def fill(self, connection: SSL.Connection, size: int) -> None:
+        """Read on until ``size`` bytes have landed since ``reserve``. Raises as ``recv_into`` does, and then
+        loses nothing: call it again.
+
+        One SSL_read is at most one record, so this loop runs tens of thousands of times a gigabyte, and holds
+        the interpreter only between two reads.
+        """
         if not self._beneath:
-            return connection.recv_into(self._view[at:until], min(until - at, RECORD_BYTES))
-        count: int = _lib.SSL_read(connection._ssl, self._pointer + at, until - at)
-        if count <= 0:
-            connection._raise_ssl_error(connection._ssl, count)
-        return count
+            while (at := self._landed) < size:
+                self._landed += connection.recv_into(self._view[at:size], min(size - at, RECORD_BYTES))
+                self.reads += 1
+            return
+        read, ssl, pointer = _lib.SSL_read, connection._ssl, self._pointer
+        while (at := self._landed) < size:
+            count: int = read(ssl, pointer + at, size - at)
+            if count <= 0:
+                connection._raise_ssl_error(ssl, count)
+            self._landed = at + count
+            self.reads += 1
 
     def _allocate(self, size: int) -> None:
         self._memory = bytearray(size)

@@ -167,8 +167,8 @@ class Look:
 
 
 @dataclass(frozen=True)
-class WriteChunk:
-    """Out: write the chunk that just arrived."""
+class KeepChunk:
+    """Out: the chunk that just arrived is the one that was promised, and counts."""
 
     offset: int
     length: int
@@ -212,4 +212,4 @@ ReceiverEvent = (
     | Committed
     | Trouble
 )
-ReceiverOutput = Send | Judge | Look | WriteChunk | CopyChunk | VerifyContent | Commit | Received | Failed
+ReceiverOutput = Send | Judge | Look | KeepChunk | CopyChunk | VerifyContent | Commit | Received | Failed

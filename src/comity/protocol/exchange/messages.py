@@ -71,7 +71,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer yes. ``all``: the receiver has nothing of it, so every chunk follows its page unasked."""
+
     transfer: Hex16
+    all: bool = False
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True):

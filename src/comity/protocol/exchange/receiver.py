@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from comity import limits
 from comity.errors import (
     ComityError,
     LocalProtocolError,
@@ -24,6 +23,7 @@ from comity.errors import (
     VerificationFailed,
     VersionMismatch,
 )
+from comity.protocol.exchange.asking import Asking
 from comity.protocol.exchange.events import (
     Admitted,
     ChunkArrived,
@@ -31,10 +31,10 @@ from comity.protocol.exchange.events import (
     Committed,
     Complete,
     ContentDigest,
-    CopyChunk,
     Declined,
     Failed,
     Judge,
+    KeepChunk,
     Look,
     Looked,
     MessageReceived,
@@ -44,7 +44,6 @@ from comity.protocol.exchange.events import (
     Send,
     Trouble,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.failure import error_from, fail_for, refuse_for
 from comity.protocol.exchange.manifest import RUNNING, Manifest
@@ -98,8 +97,6 @@ TRANSITIONS: Mapping[tuple[State, type[ReceiverEvent]], frozenset[State]] = {
     (State.COMMITTING, Trouble): frozenset({State.FAILED}),
 }
 
-_AHEAD = limits.MANIFEST_AHEAD_PAGES * limits.MANIFEST_PAGE_CHUNKS
-
 
 class Receiver:
     """One transfer, from its offer on."""
@@ -108,13 +105,10 @@ class Receiver:
         self.state = State.NEW
         self.offer: Offer | None = None
         self._manifest = Manifest(kind=FILE, name="", size=0, chunks=0)
-        self._first: dict[bytes, int] = {}  # digest → the chunk that has it and was asked for
-        self._wanted: set[int] = set()
-        self._waiting: dict[int, list[int]] = {}  # wanted chunk → its copies
-        self._waiters = 0
-        self._next = 0  # the chunk whose turn it is, where digests are running ones
+        self._asking = Asking(self._manifest)
         self._close: Close | None = None
         self._held = False
+        self._all = False  # asked for in one word, so that no WANT is needed
         self._looking: Look | None = None
         self._complete: Complete | None = None
 
@@ -124,13 +118,9 @@ class Receiver:
         return self._manifest
 
     @property
-    def _running(self) -> bool:
-        return self._manifest.digests == RUNNING
-
-    @property
     def missing(self) -> int:
         """How many chunks were asked for and have not come: what may still be in flight after a failure."""
-        return len(self._wanted)
+        return self._asking.missing
 
     def handle(self, event: ReceiverEvent, now: float) -> list[ReceiverOutput]:
         """Advance by one event. A peer that breaks the protocol is told so and ends in Failed."""
@@ -190,6 +180,7 @@ class Receiver:
                 raise VersionMismatch(f"this node cannot receive artifacts of kind {offer.kind}")
             check_name(offer.name)
             self._manifest = manifest_of(offer)
+            self._asking = Asking(self._manifest)
         except (VersionMismatch, NameRefused, TooLarge, RemoteProtocolError) as error:
             return self._refuse(error)
         self.state = State.JUDGING
@@ -199,13 +190,13 @@ class Receiver:
         if self.offer is None:
             raise LocalProtocolError("admitted without an offer")
         self.state = State.RECEIVING
-        return [Send(encode_message(Accept(transfer=self.offer.transfer)))]
+        self._all = self._manifest.digests == RUNNING and not self._held and self._complete is None
+        return [Send(encode_message(Accept(transfer=self.offer.transfer, all=self._all)))]
 
     def _page(self, page: Page) -> list[ReceiverOutput]:
         if page.first != len(self._manifest):
             raise RemoteProtocolError("a manifest page came twice or out of order")
-        if len(self._wanted) + self._waiters > _AHEAD:
-            raise RemoteProtocolError("manifest pages run too far ahead of their chunks")
+        self._asking.check_room()
         for entry in page.entries:
             self._manifest.add(entry)
         if self._complete is not None:
@@ -223,43 +214,18 @@ class Receiver:
         return self._want(look, found)
 
     def _want(self, page: Look, found: frozenset[int]) -> list[ReceiverOutput]:
-        asked: list[int] = []
-        copies: list[ReceiverOutput] = []
-        for index in range(page.first, page.first + page.count):
-            digest, length = self._manifest.digest(index), self._manifest.length(index)
-            first = index if self._running else self._first.setdefault(digest, index)
-            if self._manifest.length(first) != length:
-                raise RemoteProtocolError("one chunk digest stands for two lengths")
-            if index in found:
-                self._next = index + 1
-            elif first == index:
-                asked.append(index)
-                self._wanted.add(index)
-            elif first in self._wanted:
-                self._waiting.setdefault(first, []).append(index)
-                self._waiters += 1
-            else:
-                copies.append(self._copy(first, index))
+        asked, copies = self._asking.judge(page.first, page.count, found)
+        if self._all:
+            return []
         return [Send(encode_message(Want(len(self._manifest), ranges_of(asked)))), *copies]
 
-    def _copy(self, source: int, index: int) -> CopyChunk:
-        manifest = self._manifest
-        return CopyChunk(manifest.offset(source), manifest.offset(index), manifest.length(index))
+    def place(self, index: int) -> tuple[int, bytes] | None:
+        """Where this chunk would go, and its digest, if it may come now: ``handle`` has the last word."""
+        return self._asking.place(index)
 
     def _chunk(self, chunk: ChunkArrived) -> list[ReceiverOutput]:
-        if chunk.index not in self._wanted:
-            raise RemoteProtocolError(f"chunk {chunk.index} came, which was not asked for")
-        if self._running and chunk.index != self._next:
-            raise RemoteProtocolError(f"chunk {chunk.index} came before chunk {self._next}")
-        self._next = chunk.index + 1
-        manifest = self._manifest
-        if chunk.length != manifest.length(chunk.index) or chunk.digest != manifest.digest(chunk.index):
-            raise VerificationFailed(f"chunk {chunk.index} is not what the manifest promised")
-        self._wanted.discard(chunk.index)
-        copies = self._waiting.pop(chunk.index, [])
-        self._waiters -= len(copies)
-        write = WriteChunk(manifest.offset(chunk.index), chunk.length)
-        return [write, *(self._copy(chunk.index, copy) for copy in copies)]
+        copies = self._asking.arrived(chunk.index, chunk.length, chunk.digest)
+        return [KeepChunk(self._manifest.offset(chunk.index), chunk.length), *copies]
 
     def _closed(self, close: Close) -> list[ReceiverOutput]:
         done = self._complete
@@ -268,7 +234,7 @@ class Receiver:
                 raise VerificationFailed("this transfer was completed before, with other content")
             self.state = State.RECEIVED
             return [Send(encode_message(SignedReceipt(done.receipt))), Received()]
-        if not self._manifest.complete or self._wanted:
+        if not self._manifest.complete or self._asking.missing:
             raise RemoteProtocolError("the sender closed before everything was sent")
         if close.manifest != self._manifest.total_digest:
             raise VerificationFailed("the manifest is not the one that the sender closed with")

@@ -37,6 +37,7 @@ from comity.protocol.exchange.messages import (
     Fail,
     Offer,
     Page,
+    Range,
     Refuse,
     SignedReceipt,
     Want,
@@ -95,6 +96,7 @@ class Sender:
         self._wanted = bytearray(offer.chunks)
         self._working = 0
         self._asked_bytes = 0
+        self._all = False
 
     @property
     def needs(self) -> Need:
@@ -150,8 +152,9 @@ class Sender:
                 return [Failed(error_from(message), refused=isinstance(message, Refuse), by_peer=True)]
             case Accept() if self.state is State.OFFERED and message.transfer == self.offer.transfer:
                 self.state = State.SENDING
+                self._all = message.all
                 return []
-            case Want() if self.state is not State.OFFERED:
+            case Want() if self.state is not State.OFFERED and not self._all:
                 return self._want(message)
             case Working() if self.state is not State.OFFERED:
                 self._working += 1
@@ -171,8 +174,11 @@ class Sender:
                 self.manifest.add(entry)
         except RemoteProtocolError as error:
             raise LocalProtocolError(f"what was hashed is not what was offered: {error}") from error
+        page = Send(encode_message(Page(first, entries)))
+        if self._all:
+            return [page, *self._want(Want(len(self.manifest), (Range(first, len(entries)),)))]
         self._unanswered.append(len(self.manifest))
-        return [Send(encode_message(Page(first, entries)))]
+        return [page]
 
     def _want(self, want: Want) -> list[SenderOutput]:
         if not self._judged <= want.judged <= len(self.manifest):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from comity import limits
 from comity.errors import LocalProtocolError
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests, digest_text
-from comity.storage.blobs import Buffer, Part
+from comity.storage.blobs import Part
 
 _READ_BACK = 2  # pieces a step
 _ZEROS = bytes(limits.CHUNK_BYTES)
@@ -58,11 +58,14 @@ class Assembly:
         self._hashed += length
         return True
 
-    def write(self, offset: int, data: Buffer) -> None:
-        """Put a chunk in its place."""
-        self._part.write(offset, data)
-        if not self._running:
-            self._placed(offset, memoryview(data))
+    def take(self, offset: int, piece: memoryview, promised: bytes) -> bytes:
+        """Put a chunk in its place if it is what was promised; its digest, whatever it is."""
+        digest = self.digest(piece)
+        if digest == promised:
+            self._part.write(offset, piece)
+            if not self._running:
+                self._placed(offset, piece)
+        return digest
 
     def copy(self, source: int, offset: int, length: int) -> None:
         """Put what lies at ``source`` at ``offset`` as well."""

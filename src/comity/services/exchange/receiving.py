@@ -4,8 +4,8 @@
 once the inbox has committed, ``give_up`` tells the peer why there is none. While it checks or waits for the
 disk it says so every few seconds, so that the peer doesn't take it for dead.
 
-A worker beside it hashes and writes one chunk while the next one arrives: a chunk is in hand until it is
-hashed and the machine has judged it, and being written until its memory is needed for another.
+A worker beside it hashes one chunk, and writes it if it is what was promised, while the next one arrives. A
+chunk is in hand until the machine has judged it, so that a crash costs one chunk that had arrived.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from comity.protocol.exchange.events import (
     ContentDigest,
     CopyChunk,
     Failed,
+    KeepChunk,
     Look,
     Looked,
     MessageReceived,
@@ -40,7 +41,6 @@ from comity.protocol.exchange.events import (
     Send,
     Trouble,
     VerifyContent,
-    WriteChunk,
 )
 from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
@@ -70,8 +70,7 @@ class Receiving:
         self._clock = clock
         self._speak_every = speak_every
         self._spoken = clock.monotonic()
-        self._in_hand: tuple[int, memoryview, Future[bytes]] | None = None
-        self._writing: Future[None] | None = None
+        self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
 
     def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
         """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError."""
@@ -117,52 +116,47 @@ class Receiving:
 
     def _next(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Take one frame and do what follows from the one before."""
-        self._written()  # the lane uses that memory again
         if self._in_hand is not None and not self._lane.ready():
             return self._judge(assembly, worker)  # there is time
-        body = self._lane.receive()
+        try:
+            body = self._lane.receive()
+        except LinkLost:
+            self._judge(assembly, worker)  # what arrived before need not come again
+            raise
         outcome = self._judge(assembly, worker)
         if outcome is not None:
             return outcome
         if body is None:
             return self._trouble(RemoteProtocolError("the peer ended the stream before its close"))
         if not is_chunk(body):
-            self._written()
             return self._step(MessageReceived(bytes(body)), assembly, worker)
         try:
             index, piece = parse_chunk(body)
         except RemoteProtocolError as error:
             return self._trouble(error)
-        self._in_hand = (index, piece, worker.submit(assembly.digest, piece))
+        place = self._machine.place(index)
+        if place is None:
+            return self._step(ChunkArrived(index, len(piece), b""), assembly, worker)
+        self._in_hand = (index, len(piece), worker.submit(assembly.take, place[0], piece, place[1]))
         return None
 
     def _judge(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Let the machine see the chunk in hand, if there is one."""
         if self._in_hand is None:
             return None
-        index, piece, digest = self._in_hand
+        index, length, digest = self._in_hand
         self._in_hand = None
-        arrived = ChunkArrived(index, len(piece), digest.result())
-        return self._step(arrived, assembly, worker, piece)
+        return self._step(ChunkArrived(index, length, digest.result()), assembly, worker)
 
-    def _written(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
-
-    def _step(
-        self, event: ReceiverEvent, assembly: Assembly, worker: Worker, piece: memoryview | None = None
-    ) -> Commit | Failed | None:
+    def _step(self, event: ReceiverEvent, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         for output in self._machine.handle(event, self._clock.now()):
             match output:
                 case Send():
                     self._lane.send(output.body)
-                case WriteChunk() if piece is not None:
-                    self._writing = worker.submit(assembly.write, output.offset, piece)
+                case KeepChunk():
                     self._meter.travelled(output.length, self._lane.info.path)
                     self._meter.done += output.length
                 case CopyChunk():
-                    self._written()
                     assembly.copy(output.source, output.offset, output.length)
                     self._meter.done += output.length
                     self._speak()
