@@ -43,6 +43,7 @@ class ConnectProxy:
     silent: bool = False
     context: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
+    host: str = "127.0.0.1"
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class ConnectProxy:
 
     @property
     def url(self) -> str:
-        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self.context else ''}://{self.host}:{self.port}"
 
     def __enter__(self) -> ConnectProxy:
         self._thread.start()
@@ -68,7 +69,7 @@ class ConnectProxy:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        server = await asyncio.start_server(self._enter, "127.0.0.1", 0, ssl=self.context)
+        server = await asyncio.start_server(self._enter, self.host, self.port, ssl=self.context)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()

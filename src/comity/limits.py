@@ -50,6 +50,7 @@ HANDSHAKE_TIMEOUT = 10.0
 HELLO_TIMEOUT = 10.0
 LINK_IDLE = 60.0  # a pooled link without a stream is closed after this
 LANE_TIMEOUT = 60.0  # no byte moved for this long: the lane is dead
+LANE_LOOK_SECONDS = 1.0  # between looks at whether the other machine still answers, while nothing moves
 HEARTBEAT_EVERY = 2.5
 PEER_DEAD_AFTER = 8.0
 RECONNECT_FIRST = 0.5

@@ -16,6 +16,7 @@ Kind = Literal[
     "firewall",
     "no-udp",
     "only-443",
+    "proxy-only",
     "resets",
     "rejects",
     "swallows",
@@ -42,6 +43,7 @@ _KINDS: dict[Kind, _Rules] = {
     "firewall": replace(_PLAIN, nat=""),
     "no-udp": replace(_PLAIN, forward="meta l4proto udp drop; iifname lan oifname wan accept"),
     "only-443": replace(_PLAIN, forward="iifname lan oifname wan tcp dport 443 accept"),
+    "proxy-only": replace(_PLAIN, forward=""),  # the proxy is in the box
     # A stray SYN is answered with RST by a rule, with ICMP, or accepted and then never answered.
     "resets": replace(_PLAIN, strangers="meta l4proto tcp reject with tcp reset"),
     "rejects": replace(_PLAIN, strangers="reject"),
@@ -64,8 +66,10 @@ table {family} box {{
   chain forward {{
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
+    iifname wan tcp dport @admitted accept
     {forward}
   }}
+  set admitted {{ type inet_service; }}
   chain input {{
     type filter hook input priority 0; policy drop;
     ct state established,related accept

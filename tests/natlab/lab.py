@@ -105,6 +105,11 @@ class Lab:
         self._ip(box, "link", "set", "wan", "up")
         self._ip(box, "route", "replace", "default", "via", words[words.index("via") + 1])
 
+    def admit(self, site: str, port: int) -> None:
+        """From now on the box of a lab lets connections to this port in."""
+        family = "ip" if self.plan.version == 4 else "ip6"
+        self.run(f"box-{site}", "nft", "add", "element", family, "box", "admitted", f"{{ {port} }}")
+
     # ── building ──────────────────────────────────────────────────────────────────────────────────────
 
     def _build(self) -> None:

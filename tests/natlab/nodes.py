@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from comity.control import Progress, SendResult
@@ -27,6 +28,7 @@ from tests.natlab.lab import Lab
 
 _PORT = 443
 _SECONDS = 20.0
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class CommandFailed(Exception):
@@ -85,13 +87,14 @@ class Rendezvous:
 class Node:
     """One lab's node, its home in ``folder``."""
 
-    def __init__(self, lab: Lab, site: str, folder: Path) -> None:
+    def __init__(self, lab: Lab, site: str, folder: Path, environ: Mapping[str, str]) -> None:
         self.name = f"lab-{site}"
         self._lab = lab
         self._site = site
         self.environ = dict(os.environ) | {
             "COMITY_HOME": str(folder / "home"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
+            **environ,
         }
         (folder / "run").mkdir(mode=0o700, parents=True)
         self.home = folder / "home"
@@ -183,14 +186,21 @@ class World:
 
 
 @contextmanager
-def world(lab: Lab, *, a_flags: tuple[str, ...] = (), b_flags: tuple[str, ...] = ()) -> Iterator[World]:
-    """A rendezvous and two nodes that are up and agreed."""
+def world(
+    lab: Lab,
+    *,
+    a: Mapping[str, str] = _NOTHING,
+    b: Mapping[str, str] = _NOTHING,
+    b_flags: tuple[str, ...] = (),
+) -> Iterator[World]:
+    """A rendezvous and two nodes, with these settings in their environment, that are up and agreed."""
     folder = Path(tempfile.mkdtemp(prefix="natlab-"))  # short: socket paths end at 108 bytes
     rendezvous = Rendezvous(lab, folder / "r")
-    made = World(lab, rendezvous, Node(lab, "a", folder / "a"), Node(lab, "b", folder / "b"), folder)
+    nodes = Node(lab, "a", folder / "a", a), Node(lab, "b", folder / "b", b)
+    made = World(lab, rendezvous, *nodes, folder)
     try:
         rendezvous.start()
-        for node, flags in ((made.a, a_flags), (made.b, b_flags)):
+        for node, flags in ((made.a, ()), (made.b, b_flags)):
             node.type("init", "--hostname", node.name, "--join", rendezvous.join_url)
             node.up(*flags)
         made.agree()

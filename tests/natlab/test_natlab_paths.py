@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 from tests.natlab.firewalls import Kind, Version
 from tests.natlab.lab import Lab, Line
-from tests.natlab.nodes import world
+from tests.natlab.nodes import Sent, World, world
+from tests.natlab.proxies import Proxy, own_proxy, squid
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +73,32 @@ def test_path_and_time_to_first_byte(row: Row) -> None:
         pytest.skip(lost)
     made = Lab(row.a, row.b, together=row.together, version=row.version, line=row.line)
     with made as lab, world(lab) as here:
-        path = here.file(_SLOW_MEBIBYTES if row.line and row.line.loss else _MEBIBYTES)
-        sent = here.a.send(here.b, path)
-        log.info("%s: %s %.2f s %s MB/s", row, sent.result.paths, sent.first_byte, sent.result.mb_per_s)
-        arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]
-        assert _digest(Path(arrived["path"])) == _digest(path)
+        sent = _send(here, _SLOW_MEBIBYTES if row.line and row.line.loss else _MEBIBYTES, row)
         assert sent.first_byte < row.seconds
         if row.path is not None:
             assert (sent.result.path, sent.share > 0.9) == (row.path, True)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("proxy", [own_proxy, squid], ids=["own", "squid"])
+def test_all_goes_through_a_proxy_with_credentials(proxy: Proxy) -> None:
+    if proxy is squid and shutil.which("squid") is None:
+        pytest.skip("not installed: squid")
+    with Lab("proxy-only", "nat") as lab, proxy(lab) as proxied, world(lab, a=proxied.environment) as here:
+        assert here.a.type("info")["rendezvous_link"]["via"] == f"proxy {proxied.url}"
+        sent = _send(here, _MEBIBYTES, f"proxy-{proxy.__name__}")
+        assert sent.result.paths == {"relay": sent.result.bytes}
+        assert sent.first_byte < 3
+
+
+def _send(here: World, mebibytes: int, row: object) -> Sent:
+    """A file that arrives as it was."""
+    path = here.file(mebibytes)
+    sent = here.a.send(here.b, path)
+    log.info("%s: %s %.2f s %s MB/s", row, sent.result.paths, sent.first_byte, sent.result.mb_per_s)
+    arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]
+    assert _digest(Path(arrived["path"])) == _digest(path)
+    return sent
 
 
 def _digest(path: Path) -> str:

@@ -28,6 +28,7 @@ from comity import limits
 from comity.errors import LinkLost
 from comity.transport.interface import Pace
 from comity.transport.readiness import Readiness
+from comity.transport.silence import silent
 from comity.transport.tls import RECORD_BYTES
 
 P = ParamSpec("P")
@@ -94,16 +95,22 @@ class TlsSocket:
             self.abort()
 
     def block(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same in a thread that has ``entered``: LinkLost once the kernel's timeout passed."""
+        """The same in a thread that has ``entered``: LinkLost after the timeout, or once the other machine
+        is silent.
+        """
         started = time.monotonic()
         while True:
             try:
                 return operation(*args, **kwargs)
             except (SSL.WantReadError, SSL.WantWriteError):
                 self._check()
-                # A signal that this thread caught ends the wait early, and is no reason to give up.
-                if time.monotonic() - started > self._timeout * 0.9:
+                # A wait ends early to look around, and by a signal that this thread caught.
+                waited = time.monotonic() - started
+                if waited > self._timeout * 0.9:
                     raise LinkLost(f"nothing moved for {self._timeout:g} seconds") from None
+                if waited > limits.PEER_DEAD_AFTER and silent(self.sock, limits.PEER_DEAD_AFTER):
+                    why = f"the other side has not answered for {limits.PEER_DEAD_AFTER:g} seconds"
+                    raise LinkLost(why) from None
             except SSL.Error as error:
                 raise LinkLost(ENDED_HERE if self._ended else cause(error)) from error
 
@@ -116,12 +123,13 @@ class TlsSocket:
         return allowed
 
     def to_thread(self, timeout: float) -> None:
-        """Make the descriptor blocking: each wait of the kernel's lasts ``timeout`` seconds at most."""
+        """Make the descriptor blocking; nothing moves for ``timeout`` seconds at most."""
         self._check()
         self._timeout = timeout
         self._blocking = True
         self.sock.setblocking(True)
-        span = struct.pack("@ll", int(timeout), int(timeout % 1 * 1_000_000))
+        wait = min(timeout, limits.LANE_LOOK_SECONDS)
+        span = struct.pack("@ll", int(wait), int(wait % 1 * 1_000_000))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
 
