@@ -15,6 +15,7 @@ from comity.identity.envelope import Envelope
 from comity.node.assembly import Ground, assemble
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
+from comity.services.logkey import make_certificate
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs_memory import MemoryBlobStore
@@ -28,6 +29,8 @@ from comity.transport.memory_rendezvous import MemoryRendezvous
 from tests.worlds import Town, identity_of
 
 PORT = 7443
+#: A log keeps its key when its node starts again.
+AUDIT_KEYS: dict[str, AuditKey] = {}
 
 
 class ConfigInMemory:
@@ -62,6 +65,7 @@ class SimulatedNode:
         self.town = town
         self.identity = identity_of(name)
         self.key = self.identity.public
+        self.audit_key = AUDIT_KEYS.setdefault(name, AuditKey.generate(self.key))
         self.db = db or open_node_database(MEMORY)
         join = town.server.join
         self.card = Card(hostname or name, join.authority, self.key.fingerprint)
@@ -112,7 +116,9 @@ class SimulatedNode:
                 clock=town.clock,
                 entropy=entropy,
                 db=self.db,
-                audit_key=AuditKey.generate(self.key),
+                audit_key=self.audit_key,
+                log_certificate=lambda notary: make_certificate(self.audit_key, notary, town.clock, entropy),
+                witnesses=(),
                 blobs=MemoryBlobStore(),
                 config=self.config,
                 rendezvous=rendezvous,
@@ -129,7 +135,12 @@ class SimulatedNode:
         node.events.start()
         node.forwarding.start()
         await node.network.start()
-        jobs = (node.sessions.run(node.trust), node.presence.run(), node.rendezvous.run())
+        jobs = (
+            node.sessions.run(node.trust),
+            node.presence.run(),
+            node.rendezvous.run(),
+            node.witness.run(),
+        )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":
             await node.presence.changed.wait()

@@ -172,6 +172,25 @@ AUDIT_DETAILS = 32
 NOTE_BYTES = 128 * KIB  # a signed note: 16 post-quantum signatures fit (C2SP signed-note)
 NOTE_SIGNATURES = 100
 NOTE_NAME_BYTES = 255
+AUDIT_PAGE_ENTRIES = 1024  # read at once
+AUDIT_READERS = 4  # long readings of the log at once, each in a thread of its own
+AUDIT_REDACTIONS = 1000  # entries that one redaction may erase
+AUDIT_REASON_CHARS = 500  # why something was erased
+EXPORT_LINE_BYTES = MIB
+EXPORT_COSIGNATURES = 4096  # the newest countersigned heads that an export proves
+CHECKPOINT_FILE_BYTES = 256 * KIB  # a countersigned head with the certificates of both keys
+WITNESS_SUBMISSION_BYTES = 16 * KIB  # C2SP tlog-witness: a proof of 63 hashes and a signed head
+WITNESS_EVERY = float(HOUR)  # each partner is asked to countersign at least so often
+WITNESS_CHECK_EVERY = 15.0  # how soon somebody who came online is asked
+WITNESS_SETTLE = 2.0  # what happens within this after a transfer is countersigned with it
+WITNESS_LEAST = 10.0  # between two requests to one partner
+WITNESS_RETRY_FIRST = 60.0  # after a failure, doubled up to WITNESS_EVERY
+WITNESS_TIMEOUT = 20.0  # one request, dialling included
+WITNESSES_AT_ONCE = 8  # asked at the same time
+WITNESS_CONFLICTS = 100  # kept of one partner
+WITNESS_BURST = 60  # of one partner's requests, then at this rate
+WITNESS_PER_SECOND = 0.2
+REPORT_ENTRIES = 20_000  # in one report; a shorter period has fewer
 
 # ── rendezvous server ─────────────────────────────────────────────────────────────────────────────────
 NODES_PER_NETWORK = 100_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from comity.audit.entry import Entry, commitment, encode_entry
 from comity.audit.merkle import Frontier, leaf_hash
 from comity.audit.note import Checkpoint, sign_checkpoint
-from comity.audit.verify import StoredEntry, Verification, verify_log
+from comity.audit.verify import REDACTED, StoredEntry, Verification, verify_log
 
 ORIGIN = "hospital-a.example/audit"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -46,11 +46,16 @@ def check(entries: list[StoredEntry], note: bytes = NOTE) -> Verification:
     return verify_log(entries, note, origin=ORIGIN, log_key=PUBLIC, nodes=read)
 
 
-@given(st.sets(st.integers(0, SIZE - 1)))
-def test_any_entries_may_be_erased(erased: set[int]) -> None:
+@given(st.sets(st.integers(0, SIZE - 1)), st.sets(st.integers(0, SIZE - 1)))
+def test_any_entries_may_be_erased_on_record(erased: set[int], recorded: set[int]) -> None:
     entries = [replace(entry, salt=None, body=None) if entry.index in erased else entry for entry in ENTRIES]
-    found = check(entries)
-    assert (found.valid, found.erased, found.size) == (True, len(erased), SIZE)
+    for index in sorted(recorded):
+        body = encode_entry(Entry(at=1, kind=REDACTED, detail={"index": index}))
+        entries.append(StoredEntry(len(entries), bytes(32), body, commitment(bytes(32), body)))
+    found = verify_log(entries, NOTE, origin=ORIGIN, log_key=PUBLIC)
+    unseen = erased - recorded
+    assert (found.valid, found.erased, found.size) == (not unseen, len(erased), len(entries))
+    assert found.first_bad == min(unseen, default=None)
 
 
 @given(st.integers(0, SIZE - 1), st.sampled_from(["salt", "body", "commitment"]), st.data())

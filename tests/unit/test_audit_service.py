@@ -225,7 +225,9 @@ def test_erased_entries_stay_countable(audit: AuditService, db: Database) -> Non
     for _ in range(3):
         audit.append("a")
     db.execute("UPDATE audit_entry SET salt = NULL, body = NULL WHERE idx = 1")
-    assert audit.verify().valid
+    result = audit.verify()
+    assert (result.valid, result.first_bad) == (False, 1)
+    assert result.problem == "entry 1: erased, and no entry records that it was"
     assert [entry.kind for entry in audit.log(AuditLogRequest()).entries] == ["a", "erased", "a"]
     assert [entry.index for entry in audit.log(AuditLogRequest(kind="a")).entries] == [0, 2]
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from comity.audit.entry import Entry, commitment, encode_entry
 from comity.audit.merkle import EMPTY_ROOT, leaf_hash, nodes_for_append, root
 from comity.audit.note import Checkpoint, sign_checkpoint, sign_note
-from comity.audit.verify import StoredEntry, Verification, verify_log
+from comity.audit.verify import REDACTED, StoredEntry, Verification, verify_log
 from comity.errors import AuditInvalid
 
 ORIGIN = "hospital-a.example/audit"
@@ -21,8 +21,9 @@ KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = KEY.public_key().public_bytes_raw()
 
 
-def entry_at(index: int) -> StoredEntry:
-    body = encode_entry(Entry(at=index, kind="test", detail={"index": index}))
+def entry_at(index: int, redacts: int | None = None) -> StoredEntry:
+    kind, detail = ("test", index) if redacts is None else (REDACTED, redacts)
+    body = encode_entry(Entry(at=index, kind=kind, detail={"index": detail}))
     salt = hashlib.sha256(b"salt %d" % index).digest()
     return StoredEntry(index, salt, body, commitment(salt, body))
 
@@ -30,8 +31,12 @@ def entry_at(index: int) -> StoredEntry:
 class Log:
     """A log as storage keeps it: rows, nodes, and a checkpoint."""
 
-    def __init__(self, size: int, signed: int | None = None) -> None:
+    def __init__(self, size: int, signed: int | None = None, redacted: tuple[int, ...] = ()) -> None:
         self.entries = [entry_at(index) for index in range(size)]
+        for index in redacted:
+            self.entries.append(entry_at(size, index))
+            self.change(index, salt=None, body=None)
+            size += 1
         self.nodes: dict[tuple[int, int], bytes] = {}
         for entry in self.entries:
             self.store(entry)
@@ -72,11 +77,52 @@ def test_a_log_that_holds(size: int, signed: int, with_nodes: bool) -> None:
 
 
 def test_erased_entries_count_by_their_commitment() -> None:
-    log = Log(9)
-    for index in (0, 4, 8):
-        log.change(index, salt=None, body=None)
-    found = log.verify(with_nodes=True)
+    found = (log := Log(9, redacted=(0, 4, 8))).verify(with_nodes=True)
     assert (found.valid, found.erased, found.root) == (True, 3, log.head.root)
+
+
+def test_an_erasure_that_no_entry_records_is_named() -> None:
+    log = Log(9, redacted=(0, 4))
+    log.change(6, salt=None, body=None)
+    log.change(2, salt=None, body=None)
+    found = log.verify()
+    assert (found.first_bad, found.problem) == (2, "entry 2: erased, and no entry records that it was")
+
+
+def test_what_records_an_erasure_cannot_be_erased_unseen() -> None:
+    log = Log(9, redacted=(4,))
+    log.change(9, salt=None, body=None)
+    assert log.verify().first_bad == 4
+
+
+@pytest.mark.parametrize("since", [1, 2, 5, 8, 12, 13])
+def test_goes_on_from_the_stored_tree(since: int) -> None:
+    log = Log(13)
+    found = verify_log(
+        log.entries[since:], log.note, origin=ORIGIN, log_key=PUBLIC, nodes=log.read, since=since
+    )
+    assert (found.valid, found.size, found.root) == (True, 13, log.head.root)
+    log.change(12, body=entry_at(100).body)
+    again = verify_log(
+        log.entries[since:], log.note, origin=ORIGIN, log_key=PUBLIC, nodes=log.read, since=since
+    )
+    assert again.first_bad == (12 if since < 13 else None)
+
+
+def test_heads_that_others_signed_have_to_be_passed() -> None:
+    log, other = Log(13), Log(13)
+    other.rewrite(3, "another history")
+    anchors = {5: root(5, log.read), 13: log.head.root}
+    assert verify_log(log.entries, log.note, origin=ORIGIN, log_key=PUBLIC, anchors=anchors).valid
+    anchors[5] = bytes(32)
+    found = verify_log(log.entries, log.note, origin=ORIGIN, log_key=PUBLIC, anchors=anchors)
+    assert (found.valid, found.size) == (False, 5)
+    assert "the first 5 entries" in (found.problem or "")
+    longer = verify_log(log.entries, log.note, origin=ORIGIN, log_key=PUBLIC, anchors={14: bytes(32)})
+    assert (longer.first_bad, longer.problem) == (
+        13,
+        "entry 13: missing, of the 14 that were countersigned",
+    )
 
 
 @pytest.mark.parametrize("index", [0, 3, 8])

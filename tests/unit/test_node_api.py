@@ -89,7 +89,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         exchange=node.node.exchange,
         events=node.node.events,
         forwarding=node.node.forwarding,
-        audit=node.node.audit,
+        audit=node.node.desk,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
         stop=served.stopped.set,
@@ -179,6 +179,11 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "watch-transfers",
             "audit-log",
             "audit-verify",
+            "audit-witnesses",
+            "audit-prove",
+            "audit-redact",
+            "audit-export",
+            "audit-checkpoint",
         ),
     }
     assert "SendResult" not in schema["components"]["schemas"]  # it comes in lines, which OpenAPI can't say

@@ -162,6 +162,17 @@ class Frontier:
         self.size = 0
         self._peaks: dict[int, bytes] = {}
 
+    @classmethod
+    def resume(cls, size: int, read: NodeReader) -> Frontier:
+        """The tree of ``size`` leaves whose complete subtrees ``read`` holds, to go on from."""
+        _ask(0 <= size <= limits.AUDIT_TREE_SIZE, f"no tree has {size} leaves")
+        tree = cls()
+        tree.size = size
+        for level in range(size.bit_length()):
+            if size >> level & 1:
+                tree._peaks[level] = _read(read, level, (size >> level) - 1)
+        return tree
+
     def nodes_for(self, leaf: bytes) -> list[Node]:
         """What ``append`` of this leaf hash would add; nothing is added yet."""
         return nodes_for_append(self.size, leaf, self._read)

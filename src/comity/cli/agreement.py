@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from comity.cli import files, wording
+from comity.cli import anchors, files, wording
 from comity.cli.commands import Group, command
 from comity.cli.output import Output
 from comity.control import AgreementVerification, ExportRequest, Party
-from comity.errors import AgreementInvalid, FileUnusable, InvalidInput
+from comity.errors import AgreementInvalid, FileUnusable
 from comity.identity.fingerprint import Fingerprint
-from comity.identity.hostname import normalise_hostname
 from comity.sdk import offline
 from comity.sdk import trust as sdk
 from comity.sdk.client import Client
@@ -58,11 +57,9 @@ def verify(output: Output, file: str, parties: tuple[str, ...]) -> None:
     It needs no node and no network. Without a --party for each side, what is proved is that two keys signed,
     and not whose keys they are.
     """
-    anchors = dict(map(_anchor, parties))
-    if len(anchors) != len(parties):
-        raise InvalidInput("a party is named twice")
+    known = anchors.parse(parties)
     try:
-        result = offline.verify_agreement(files.read(file, offline.FILE_BYTES), anchors)
+        result = offline.verify_agreement(files.read(file, offline.FILE_BYTES), known)
     except AgreementInvalid as error:
         output.show({"valid": False, "problem": error.message}, ["Agreement NOT valid"])
         raise
@@ -71,13 +68,6 @@ def verify(output: Output, file: str, parties: tuple[str, ...]) -> None:
 
 for _command in (export, verify):
     agreement.add_command(_command)
-
-
-def _anchor(text: str) -> tuple[str, Fingerprint]:
-    name, equals, fingerprint = text.partition("=")
-    if not equals:
-        raise InvalidInput("a party is written NAME=FINGERPRINT", hint="as in --party lab-a-trainer=5a2f...")
-    return normalise_hostname(name), Fingerprint.parse(fingerprint)
 
 
 def _verified(result: AgreementVerification) -> Iterator[str]:

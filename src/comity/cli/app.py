@@ -71,7 +71,7 @@ _SECTIONS = {
         "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
     },
     "Evidence": {
-        "audit": Entry("comity.cli.audit:audit", "Read the audit log, or verify it."),
+        "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from comity.errors import FileUnusable
 
@@ -14,6 +16,21 @@ def read(file: str, most: int) -> bytes:
             return sys.stdin.buffer.read(most + 1)
         with open(file, "rb") as opened:
             return opened.read(most + 1)
+    except OSError as error:
+        raise FileUnusable(f"{file} cannot be read: {_reason(error)}") from error
+
+
+@contextmanager
+def lines(file: str, most: int) -> Iterator[Iterator[bytes]]:
+    """The file's lines, or standard input's (``-``); of a longer one, its first ``most`` bytes and one more.
+    FileUnusable.
+    """
+    try:
+        if file == "-":
+            yield iter(lambda: sys.stdin.buffer.readline(most + 1), b"")
+            return
+        with open(file, "rb") as opened:
+            yield iter(lambda: opened.readline(most + 1), b"")
     except OSError as error:
         raise FileUnusable(f"{file} cannot be read: {_reason(error)}") from error
 

@@ -38,6 +38,11 @@ def moment(time: str) -> str:
     return f"{time[:-1].replace('T', ' ')} UTC" if time.endswith("Z") else time
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """``1 entry``, ``2 entries``."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def listing(items: Sequence[str]) -> str:
     """``a, b``, or ``none``."""
     return ", ".join(items) or "none"

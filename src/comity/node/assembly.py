@@ -24,6 +24,7 @@ from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
+from comity.services.audit.desk import AuditDesk
 from comity.services.courier import Courier
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.echo import echo
@@ -39,10 +40,13 @@ from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.sealing import SealingCertificate
 from comity.services.session import Herald, PunchDesk, SessionService
+from comity.services.settled import Settled
 from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
+from comity.services.witnessing import WitnessService
+from comity.services.witnessing.surroundings import Surroundings as WitnessSurroundings
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.events import EventStore
@@ -52,6 +56,7 @@ from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
+from comity.storage.witness import WitnessStore
 from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -95,6 +100,8 @@ class Ground:
     entropy: Entropy
     db: Database
     audit_key: AuditKey
+    log_certificate: Callable[[Notary], Envelope]
+    witnesses: tuple[str, ...]
     blobs: BlobStore
     exchange: Rules = field(default_factory=Rules)
     config: ConfigFile
@@ -112,6 +119,9 @@ class Node:
     network: RunningNetwork
     notary: Notary
     audit: AuditService
+    desk: AuditDesk
+    witness: WitnessService
+    settled: Settled
     sessions: SessionService
     trust: TrustService
     exchange: ExchangeService
@@ -209,6 +219,23 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
+    log_certificate = ground.log_certificate(notary)
+    witness = WitnessService(
+        WitnessSurroundings(
+            own=own,
+            network=network,
+            trust=trust,
+            sessions=sessions,
+            guard=guard,
+            audit=audit,
+            db=db,
+            store=WitnessStore(db),
+            certificate=log_certificate,
+            chosen=ground.witnesses,
+            clock=clock,
+        )
+    )
+    settled = Settled(db, audit)
     forwarding = ForwardingService(
         ForwardingSurroundings(
             network=network,
@@ -230,6 +257,7 @@ def assemble(ground: Ground) -> Node:
         guard=guard,
         config=ground.config,
         shown=ground.shown,
+        settled=settled,
         own=own,
         clock=clock,
     )
@@ -262,6 +290,9 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
+        desk=AuditDesk(audit, witness, trust, log_certificate, db, clock),
+        witness=witness,
+        settled=settled,
         sessions=sessions,
         trust=trust,
         exchange=exchange,

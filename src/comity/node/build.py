@@ -112,6 +112,10 @@ def build(home: Home, settings: Settings) -> Built:
                 entropy=entropy,
                 db=db,
                 audit_key=audit_key,
+                log_certificate=lambda notary: certify(
+                    home.log_certificate, audit_key, notary, clock, entropy
+                ),
+                witnesses=settings.witnesses,
                 blobs=FileBlobStore(home.incoming, home.received),
                 exchange=settings.exchange,
                 config=home,
@@ -122,7 +126,6 @@ def build(home: Home, settings: Settings) -> Built:
                 ),
             )
         )
-        certify(home.log_certificate, audit_key, node.notary, clock, entropy)
     except BaseException:
         db.close()
         raise

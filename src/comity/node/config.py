@@ -6,7 +6,9 @@ Everything is parsed and checked here, once; nothing is opened but the files tha
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ from comity.storage.outlet import find_outlet
 from comity.storage.settings import LogFormat
 
 T = TypeVar("T")
+
+_USER_INFO = re.compile(r"//[^/@]*@")  # who logs in to a proxy, and with what, is not put on record
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Settings:
     tags: tuple[str, ...]
     private_networks: tuple[IPNetwork, ...]
     punch: bool
+    witnesses: tuple[str, ...]
     outlet: Outlet
     exchange: Rules
     passphrase_file: Path | None
@@ -99,6 +104,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         passphrase_file=of("passphrase_file", settings.file, flags.passphrase_file),
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
+        witnesses=of("witnesses", settings.partners),
         outlet=find_outlet(join, environ, config, flags.proxy),
         exchange=Rules(
             inbox_quota=of("inbox_quota", settings.amount(parse_size)),
@@ -108,6 +114,27 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         ),
         foreground=flags.foreground,
     )
+
+
+def on_record(found: Settings) -> dict[str, str]:
+    """The settings as the audit log tells them: without secrets; of an invitation, that there is one."""
+    join = found.join
+    told = {
+        field.name: _told(getattr(found, field.name))
+        for field in dataclasses.fields(found)
+        if field.name not in ("join", "outlet", "foreground", "log_format")
+    }
+    network = f"{join.authority}/{join.network}#{join.fingerprint}"
+    proxy = "" if found.outlet.proxy is None else str(found.outlet.proxy)
+    return told | {
+        "join": network,
+        "invited": _told(join.invitation is not None),
+        "proxy": _USER_INFO.sub("//…@", proxy),
+    }
+
+
+def _told(value: object) -> str:
+    return settings.text_of(settings.plain(value))
 
 
 def read_passphrase(file: Path | None) -> str | None:

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from comity import limits
+from comity import __version__, limits
 from comity.errors import (
     ComityError,
     ProxyAuthentication,
@@ -24,7 +24,7 @@ from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
 from comity.node.assembly import Node
 from comity.node.build import build
-from comity.node.config import Settings
+from comity.node.config import Settings, on_record
 from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
 from comity.node.ready import ReadyLine
@@ -47,6 +47,9 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
         built = build(home, settings)
         kept.callback(built.db.close)
         kept.callback(built.node.audit.close)
+        built.node.audit.append("node.started", version=__version__)
+        built.node.settled.record(on_record(settings))
+        kept.callback(built.node.audit.append, "node.stopped")
         stop = asyncio.Event()
         kept.enter_context(_signals(stop.set))
         handoff = Handoff(listen_private(runtime.handoff_socket))
@@ -81,8 +84,12 @@ class _Life:
                     tasks.create_task(self._server.run_until_stopped()),
                     tasks.create_task(node.sessions.run(node.trust)),
                 }
-                others = {tasks.create_task(node.presence.run()), tasks.create_task(self._stay_registered())}
-                others.add(tasks.create_task(node.exchange.run()))
+                others = {
+                    tasks.create_task(node.presence.run()),
+                    tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.witness.run()),
+                    tasks.create_task(node.exchange.run()),
+                }
                 await self._announce()
                 await self._stop.wait()
                 log.info("stopping")
@@ -140,7 +147,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,
-        audit=node.audit,
+        audit=node.desk,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),
         stop=stop,

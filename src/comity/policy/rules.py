@@ -9,8 +9,9 @@ from __future__ import annotations
 from comity.clock import rfc3339
 from comity.policy.operation import Decision, Operation, Standing
 
-#: What every trusted peer may use: the session itself, and the echo by which it is measured.
-ALWAYS = frozenset({"session", "echo"})
+#: What every trusted peer may use: the session itself, the echo by which it is measured, and the witness that
+#: countersigns audit logs.
+ALWAYS = frozenset({"session", "echo", "witness"})
 
 
 def decide(operation: Operation, standing: Standing | None, now: float) -> Decision:

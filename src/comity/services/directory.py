@@ -32,10 +32,12 @@ from comity.protocol.statements import Tags
 from comity.protocol.trust.relationship import Relationship
 from comity.services.guard import Guard
 from comity.services.session import SessionService
+from comity.services.settled import Settled
 from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.peers import PeerBook
 from comity.services.trust.views import identity
 from comity.storage.config import Config
+from comity.storage.settings import text_of
 from comity.transport.interface import Network, Rendezvous, Stream
 
 _ECHO_BYTES = 32
@@ -65,6 +67,7 @@ class DirectoryService:
         guard: Guard,
         config: ConfigFile,
         shown: control.VisibilityResult,
+        settled: Settled,
         own: PublicKey,
         clock: Clock,
     ) -> None:
@@ -77,6 +80,7 @@ class DirectoryService:
         self._guard = guard
         self._config = config
         self._shown = shown
+        self._settled = settled
         self._clock = clock
 
     # ── others ────────────────────────────────────────────────────────────────────────────────────────
@@ -179,6 +183,7 @@ class DirectoryService:
 
     def _show(self, shown: control.VisibilityResult) -> control.VisibilityResult:
         config = dataclasses.replace(self._config.read_config(), public=shown.public, tags=shown.tags)
+        self._settled.record({"public": text_of(shown.public), "tags": text_of(shown.tags)})
         self._config.write_config(config)
         self._shown = shown
         self.republish()

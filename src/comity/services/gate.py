@@ -23,6 +23,7 @@ from comity.protocol.hello import (
     FORWARD_PORT,
     SESSION_PORT,
     UNIFORM_REFUSAL,
+    WITNESS_PORT,
     Hello,
     Refused,
 )
@@ -33,6 +34,7 @@ log = logging.getLogger("comity.gate")
 SERVICES = {
     ECHO_PORT: "echo",
     SESSION_PORT: "session",
+    WITNESS_PORT: "witness",
     EXCHANGE_PORT: "exchange",
     EVENTS_PORT: "events",
     FORWARD_PORT: "forward",

@@ -29,6 +29,14 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         kept = _kept(path, key, notary, now)
         if kept is not None:
             return kept
+    envelope = make_certificate(key, notary, clock, entropy)
+    write_private(path, envelope.to_json(), replace=True)
+    return envelope
+
+
+def make_certificate(key: AuditKey, notary: Notary, clock: Clock, entropy: Entropy) -> Envelope:
+    """A new LogKey statement of this key."""
+    now = int(clock.now())
     statement = LogKey(
         rendezvous=str(notary.rendezvous),
         network=notary.network,
@@ -39,9 +47,7 @@ def certify(path: Path, key: AuditKey, notary: Notary, clock: Clock, entropy: En
         origin=key.origin,
         key=key.public.hex(),
     )
-    envelope = notary.sign(statement)
-    write_private(path, envelope.to_json(), replace=True)
-    return envelope
+    return notary.sign(statement)
 
 
 def _kept(path: Path, key: AuditKey, notary: Notary, now: int) -> Envelope | None:

@@ -24,6 +24,8 @@ class Config:
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
+    ``punch``: try simultaneous opens with peers. ``witnesses``: partners, by name or fingerprint, that
+    countersign the audit log; all of them where it is empty.
     ``punch``: try simultaneous opens with peers. ``proxy``, ``no_proxy``, ``proxy_credentials_file`` and
     ``ca_bundle``: how connections to the rendezvous leave this machine. ``inbox_quota`` and
     ``artifact_limit`` are sizes, ``bandwidth`` is a rate, ``partials_kept`` a duration, as
@@ -41,6 +43,7 @@ class Config:
     passphrase_file: str = ""
     log_format: str = "text"
     punch: bool = True
+    witnesses: tuple[str, ...] = ()
     proxy: str = ""
     no_proxy: tuple[str, ...] = ()
     proxy_credentials_file: str = ""

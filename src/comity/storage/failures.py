@@ -46,10 +46,7 @@ def database_failure(error: sqlite3.Error, path: str) -> ComityError | None:
     if primary == sqlite3.SQLITE_FULL:
         return DiskFull(f"no space left for {path}")
     if primary in _CORRUPT:
-        return StorageUnusable(
-            f"{path} is damaged, or no database of comity's ({error})",
-            hint="keep a copy of it, then restore the home folder from a backup",
-        )
+        return damaged(path, str(error))
     if primary in _LOCKED:
         return StorageUnusable(
             f"{path} is locked by another process", hint="run comity status; only the daemon opens this file"
@@ -95,3 +92,13 @@ class DatabaseReported:
             failure = database_failure(error, self._path)
             if failure is not None:
                 raise failure from error
+        if isinstance(error, UnicodeDecodeError):  # SQLite quotes a schema, or a text, that is none any more
+            raise damaged(self._path, "a text in it is not UTF-8") from error
+
+
+def damaged(path: str, why: str) -> StorageUnusable:
+    """What to say of a database that was changed from outside, or by its disk."""
+    return StorageUnusable(
+        f"{path} is damaged, or no database of comity's ({why})",
+        hint="keep a copy of it, then restore the home folder from a backup",
+    )

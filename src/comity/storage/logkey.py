@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from comity import limits
 from comity.errors import StorageUnusable
 from comity.identity.keys import PublicKey
+from comity.protocol.logkeys import log_origin
 from comity.storage.private import read_private, write_private
 
 
@@ -36,7 +37,7 @@ class AuditKey:
     @classmethod
     def generate(cls, owner: PublicKey) -> AuditKey:
         """A new key for the log of the node ``owner``, from the operating system's generator."""
-        return cls(_origin(owner), Ed25519PrivateKey.generate())
+        return cls(log_origin(owner), Ed25519PrivateKey.generate())
 
     @property
     def public(self) -> bytes:
@@ -57,8 +58,4 @@ def load_audit_key(path: Path, owner: PublicKey) -> AuditKey:
         private = None  # not chained: the cause may quote the file
     if not isinstance(private, Ed25519PrivateKey):
         raise StorageUnusable(f"{path} is damaged", hint="restore the home folder from a backup")
-    return AuditKey(_origin(owner), private)
-
-
-def _origin(owner: PublicKey) -> str:
-    return f"comity.audit/{owner.fingerprint}"
+    return AuditKey(log_origin(owner), private)

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, sendqueue, trust
+from comity.storage import (
+    audit,
+    clockmark,
+    events,
+    exchange,
+    forwarding,
+    sealing,
+    sendqueue,
+    settled,
+    trust,
+    witness,
+)
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -20,6 +31,8 @@ MIGRATIONS = (
     + exchange.TABLES
     + sendqueue.TABLES
     + events.TABLES
+    + witness.TABLES
+    + settled.TABLES
     + forwarding.TABLES,
 )
 

@@ -23,6 +23,7 @@ from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.authority import parse_listen
 from comity.identity.card import JoinUrl
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.proxying import ProxyUrl, parse_bypass
@@ -82,6 +83,11 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
         return tuple(ipaddress.ip_network(word) for word in _words(text))
     except ValueError as error:
         raise InvalidInput(f"not a network: {error}".lower(), hint="write it like 10.20.0.0/16") from error
+
+
+def partners(text: str) -> tuple[str, ...]:
+    """Hostnames and fingerprints, with commas or blanks between them."""
+    return tuple(_partner(word) for word in _words(text))
 
 
 def file(text: str) -> Path | None:
@@ -165,6 +171,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("passphrase_file", file, "--passphrase-file"),
         Setting("log_format", log_format),
         Setting("punch", yes_or_no),
+        Setting("witnesses", partners),
         Setting("proxy", proxy, "--proxy", ("https_proxy", "HTTPS_PROXY")),
         Setting("no_proxy", no_proxy, shared=("no_proxy", "NO_PROXY")),
         Setting("proxy_credentials_file", file),
@@ -260,6 +267,13 @@ def _credential(name: str, environ: Mapping[str, str]) -> str:
         return ""
     path = os.path.join(folder, _CREDENTIAL_OF[name])
     return path if os.path.exists(path) else ""
+
+
+def _partner(word: str) -> str:
+    try:
+        return str(Fingerprint.parse(word))
+    except InvalidInput:
+        return normalise_hostname(word)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fastapi import Response
 
 from comity.control.codec import to_json
 from comity.services.about import AboutService
-from comity.services.audit import AuditService
+from comity.services.audit.desk import AuditDesk
 from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
@@ -28,7 +28,7 @@ class Operations:
     exchange: ExchangeService
     events: EventsService
     forwarding: ForwardingService
-    audit: AuditService
+    audit: AuditDesk
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]
     stop: Callable[[], None]

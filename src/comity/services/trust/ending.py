@@ -12,6 +12,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.statements import Revocation
 from comity.protocol.trust import events
 from comity.protocol.trust.evidence import write_agreement
+from comity.protocol.trust.relationship import Agreement
 from comity.services.trust import views
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import Ledger
@@ -80,8 +81,13 @@ class Ending:
         rel = self._peers.one(request.peer, lambda rel: rel.agreement is not None, missing)
         if rel.agreement is None:
             raise missing
-        revocation = rel.agreement.ending.envelope if rel.agreement.ending else None
-        content = write_agreement(rel.agreement.request, rel.agreement.approval, revocation)
+        content = agreement_file(rel.agreement)
         digest = rel.agreement.digest
         self._ledger.audit.append("agreement.exported", peer=PublicKey.from_hex(rel.peer), digest=digest)
         return control.AgreementFile(content, digest, rel.hostname)
+
+
+def agreement_file(agreement: Agreement) -> str:
+    """The file that proves an agreement: both signed statements, and the revocation where there is one."""
+    revocation = agreement.ending.envelope if agreement.ending else None
+    return write_agreement(agreement.request, agreement.approval, revocation)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from comity import limits
 from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedPeer
 from comity.identity.envelope import Envelope
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
 from comity.policy.operation import Operation, Standing
@@ -26,7 +27,7 @@ from comity.services.courier import Courier
 from comity.services.trust.answering import Answering
 from comity.services.trust.asking import Asking
 from comity.services.trust.delivery import Delivery, Sessions
-from comity.services.trust.ending import Ending
+from comity.services.trust.ending import Ending, agreement_file
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, KnownPeer, PeerBook
 from comity.transport.interface import Rendezvous
@@ -134,6 +135,15 @@ class TrustService:
             if any(ending.reason == replacement(digest) for digest in found):
                 found.add(agreement.digest)
         return frozenset(found)
+
+    def agreement_files(self, peer: Fingerprint | None) -> list[str]:
+        """Every agreement with a peer, or with anybody, past and present, each as the file that proves it."""
+        files = []
+        for rel in self._ledger.store.all():
+            key = PublicKey.from_hex(rel.peer)
+            if peer is None or key.fingerprint == peer:
+                files += [agreement_file(one) for one in self._ledger.store.agreements(key)]
+        return files
 
     def hostname(self, peer: PublicKey) -> str:
         """What a peer is or was called here; its fingerprint where it never was."""
