@@ -73,6 +73,7 @@ def test_a_queued_file_arrives_though_both_were_killed_in_between(a: Lab, b: Lab
     assert states(a)[:2] == ["queued", "queued"]
     b.up()
     eventually(partial(arrived, b, 2), "both files are there", 60)
+    eventually(lambda: len(b.received()) == 2, "the names of their parts are gone")
     found = {path.name: path.read_bytes() for path in b.received()}
     assert found == {"first.bin": first, "second.bin": second}
     eventually(lambda: states(a)[:2] == ["done", "done"], "the receipts are here")
@@ -103,6 +104,7 @@ def test_a_sender_killed_in_the_middle_of_its_queue_goes_on_by_itself(a: Lab, b:
     a.kill()
     a.up()
     eventually(partial(arrived, b, 1), "it arrived", 90)
+    eventually(lambda: len(b.received()) == 1, "its part's own name is gone")
     (path,) = b.received()
     assert path.read_bytes() == content
     assert states(b)[0] == "done"
