@@ -27,6 +27,7 @@ check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src tests
+	cd examples/five_sites && ../../$(BIN)/mypy --strict .
 	$(BIN)/lint-imports --no-logo
 
 # Flower pins what we pin otherwise, so it gets an environment of its own.

@@ -54,6 +54,7 @@ SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Connecting": (("connection", "connect", "comity."), ("connection_async", "connect_async", "comity.")),
     "A node": (("connection", "Node", "node."),),
     "Publishing much": (("publishing", "Publisher", "publisher."),),
+    "A stream to a port": (("forwarding", "PortStream", "stream."),),
     "Weights": (("weights", "", ""), ("weights", "save", "weights."), ("weights", "load", "weights.")),
     "Averaging": (
         ("averaging", "", ""),
@@ -88,8 +89,9 @@ def _entry(module: ModuleType, name: str, prefix: str) -> str:
 
 
 def _class(kind: type, prefix: str) -> str:
-    methods = [(name, method) for name, method in vars(kind).items() if not name.startswith("_")]
-    return f"\n{_text(kind)}\n" + "".join(_function(name, method, prefix) for name, method in methods)
+    members = {name: member for each in reversed(kind.__mro__) for name, member in vars(each).items()}
+    methods = {name: member for name, member in members.items() if not name.startswith("_")}
+    return f"\n{_text(kind)}\n" + "".join(_function(*method, prefix) for method in methods.items())
 
 
 def _function(name: str, function: Callable[..., Any], prefix: str) -> str:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from comity.identity.keys import Identity
-from comity.storage.blobs import Buffer, FileBlobStore, Part
+from comity.storage.blobs import FileBlobStore
 from comity.storage.database import Database
 from comity.storage.exchange import ExchangeStore, NewTransfer, Outcome
+from comity.storage.parts import Buffer, Part
 from tests.exchange_nodes import Node, acquaint
 from tests.lanes import MemoryNet, World
 

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, assemble
+from comity.node.assembly import assemble
+from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
 from comity.services.logkey import make_certificate
@@ -101,6 +102,7 @@ class SimulatedNode:
             Ground(
                 identity=self.identity,
                 join=join,
+                predecessor=None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
@@ -131,6 +133,7 @@ class SimulatedNode:
     async def start(self) -> None:
         """Everything that the daemon runs; returns once registered."""
         node = self.node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()

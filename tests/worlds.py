@@ -14,7 +14,7 @@ from comity.clock import Clock
 from comity.entropy import Entropy, PredictableEntropy
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
-from comity.identity.keys import Identity
+from comity.identity.keys import Identity, PublicKey
 from comity.protocol.registry import Mail, Registered, RelayOffer
 from comity.protocol.statements import Registration, SealingKey, payload, payload_type
 from comity.transport.memory_links import Weather
@@ -82,6 +82,7 @@ class Diary:
     registrations: list[Registered] = field(default_factory=list)
     letters: list[Mail] = field(default_factory=list)
     offers: list[RelayOffer] = field(default_factory=list)
+    retirements: list[tuple[PublicKey, str]] = field(default_factory=list)
     losses: list[Exception] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -95,6 +96,10 @@ class Diary:
 
     async def relay_offered(self, offer: RelayOffer) -> None:
         self.offers.append(offer)
+        self._news.set()
+
+    async def retired(self, key: PublicKey, retirement: str) -> None:
+        self.retirements.append((key, retirement))
         self._news.set()
 
     def lost(self, error: Exception) -> None:

@@ -35,6 +35,8 @@ SEALING_KEY_RENEWAL = 7 * DAY  # a new one is made when less than this is left
 REACHABILITY_LIFETIME = 15 * MINUTE
 RECEIPT_LIFETIME = 3650 * DAY
 REVOCATION_LIFETIME = 3650 * DAY
+SUCCESSION_BYTES = 4 * KIB  # a retirement or a rotation in its envelope takes about 1 KiB
+SUCCESSION_FILE_BYTES = 8 * KIB
 CERTIFICATE_LIFETIME = 90 * DAY
 CERTIFICATE_BYTES = 2 * KIB  # identity: one Ed25519 certificate takes about 300
 SEAL_PADDING = 4 * KIB
@@ -135,10 +137,10 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = (
-    MIB  # of files without inner structure: fits into a processor's cache, which saves a sixth
-)
+SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
+TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
+TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
 ARTIFACT_BYTES = 8 * 1024 * GIB  # MANIFEST_CHUNKS of the largest chunks
 MANIFEST_PAGE_CHUNKS = 512  # entries in one page of a manifest: 512 × about 90 bytes fit a frame
 SAFETENSORS_HEADER_BYTES = 32 * MIB
@@ -324,7 +326,7 @@ EVENTS_FROM_PEER_BYTES = 32 * MIB  # left here by one peer with --to; more is re
 EVENT_OVERHEAD_BYTES = 160  # what an event counts besides its data and its topic
 EVENTS_PER_MESSAGE = 256  # published, delivered or read at once
 EVENTS_MESSAGE_BYTES = 60 * KIB  # of events in one message: a frame holds it
-EVENTS_UNACKNOWLEDGED = 2048  # sent to one consumer and not acknowledged
+EVENTS_UNACKNOWLEDGED = 2048  # sent over one connection and not acknowledged
 EVENTS_UNACKNOWLEDGED_BYTES = 2 * MIB  # the last page may pass it
 EVENTS_TAIL = 8192  # newest events held in memory, so that those who keep up don't read the disk
 EVENT_CONSUMERS = 1000  # of one reader

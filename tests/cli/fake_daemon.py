@@ -22,6 +22,8 @@ from comity.storage.runtime import Runtime, runtime_of
 
 #: A line of an answer that never comes.
 SILENCE = b"silence"
+#: A second without a line.
+PAUSE = b"pause"
 JOIN = "comity://127.0.0.1:9000#" + "ab" * 32
 
 
@@ -96,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         for line in lines:
+            if line == PAUSE:
+                self.server.daemon.ending.wait(1)
+                continue
             if line == SILENCE:
                 self.server.daemon.ending.wait(30)
                 return

@@ -23,7 +23,8 @@ def test_init_makes_a_private_home_and_says_what_to_do_next(comity: Typed, folde
     assert lines[1].startswith("Fingerprint: ")
     card = Card.parse(lines[2].removeprefix("Card: "))
     assert (card.hostname, card.rendezvous) == ("charité-trainer", "127.0.0.1:9000")
-    assert lines[3] == "Next: comity up"
+    assert lines[3].startswith("Revocation certificate: ")
+    assert lines[4] == "Next: comity up"
     home = Home(folder / "home")
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
     assert stat.S_IMODE(home.identity_key.stat().st_mode) == 0o600

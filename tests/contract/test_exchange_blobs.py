@@ -13,8 +13,9 @@ import pytest
 
 from comity import limits
 from comity.errors import DiskFull, HomeUnsafe, LocalProtocolError, NameRefused, TooLarge
-from comity.storage.blobs import BlobStore, FileBlobStore, Occupied, _FilePart, numbered
+from comity.storage.blobs import BlobStore, FileBlobStore, Occupied, numbered
 from comity.storage.blobs_memory import MemoryBlobStore
+from comity.storage.parts import FilePart
 
 PART = "5e" * 16
 
@@ -157,7 +158,7 @@ def test_a_full_memory_is_a_full_disk() -> None:
 def test_a_full_disk_is_told() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    part = _FilePart(os.open("/dev/full", os.O_RDWR), Path("here"))
+    part = FilePart(os.open("/dev/full", os.O_RDWR), Path("here"))
     with pytest.raises(DiskFull):
         part.write(0, b"x")
     part.close()

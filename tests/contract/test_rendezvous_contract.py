@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from comity import limits
+from comity.clock import SystemClock
 from comity.errors import (
     InvalidInput,
+    KeyRetired,
     MailboxFull,
     NameTaken,
     PeerUnreachable,
@@ -21,6 +23,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.registry import Mail
 from comity.transport.rendezvous_connection import SupersededHere
 from tests.contract.rigs import STAGES, Claim, Rig, Site, Stage, site, unregistered
+from tests.trust.keys import retirement
 from tests.worlds import identity_of
 
 MESSAGE = bytes(range(16))
@@ -405,5 +408,32 @@ def test_questions_that_make_no_sense_are_not_asked(stage: Stage) -> None:
             with pytest.raises(InvalidInput):
                 await anna.client.find("Not A Tag")
             assert anna.diary.losses == []
+
+    stage(scene)
+
+
+# ── keys that end ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_retired_key_is_turned_out_and_those_who_fear_it_are_told(stage: Stage) -> None:
+    async def scene(rig: Rig) -> None:
+        async with site(rig, "bert") as bert, site(rig, "cleo") as cleo, site(rig, "dora") as dora:
+            async with site(rig, "anna") as anna:
+                await bert.client.reserve([anna.key])
+                text = retirement(identity_of("anna"), anna.client.fingerprint, SystemClock(), "stolen")
+                await cleo.client.retire(anna.key, text)
+                await anna.diary.until(lambda diary: bool(diary.losses))
+                assert isinstance(anna.client.problem, KeyRetired)
+                await bert.diary.until(lambda diary: bool(diary.retirements))
+                assert bert.diary.retirements == [(anna.key, text)]
+            with pytest.raises(UnknownPeer):
+                await bert.client.resolve(key=anna.key)
+            await settle()
+            assert (cleo.diary.retirements, dora.diary.retirements) == ([], [])
+            await dora.client.reserve([anna.key])  # as one does that was away
+            await dora.diary.until(lambda diary: bool(diary.retirements))
+            with pytest.raises(RendezvousRefused):
+                await cleo.client.retire(bert.key, text)
+            assert (await cleo.client.resolve(key=bert.key)).online
 
     stage(scene)

@@ -14,7 +14,7 @@ from comity.rendezvous.memory import MemoryBooks
 from comity.rendezvous.schema import SCHEMA_1
 from comity.rendezvous.sqlite import SqliteBooks
 from comity.rendezvous.stores import Books, Letter, Node
-from comity.rendezvous.tenancy import Act, Invitation, Network, Removal
+from comity.rendezvous.tenancy import Act, EndedKey, Invitation, Network, Removal
 from comity.storage.database import Database
 
 KEY, OTHER = b"a" * 32, b"b" * 32
@@ -141,3 +141,24 @@ def test_a_database_from_before_networks_is_brought_up_to_date(tmp_path: Path) -
     assert [network.name for network in books.tenancy.networks()] == ["default"]
     assert books.nodes.next_number(1) == 32
     books.close()
+
+
+def test_keys_that_have_ended(books: Books) -> None:
+    assert books.tenancy.ended_key(KEY) is None
+    rotated = EndedKey(KEY, 1000, "rotated", "to another", "{}")
+    books.tenancy.end_key(rotated)
+    assert books.tenancy.ended_key(KEY) == rotated
+    books.tenancy.end_key(replace(rotated, how="retired", reason="stolen"))
+    found = books.tenancy.ended_key(KEY)
+    assert found is not None
+    assert (found.how, found.reason) == ("retired", "stolen")
+    assert books.tenancy.ended_key(OTHER) is None
+
+
+def test_who_keeps_slots_for_a_sender(books: Books) -> None:
+    books.nodes.put(NODE)
+    books.letters.reserve(2, KEY, [OTHER, b"c" * 32])
+    books.letters.reserve(1, b"c" * 32, [OTHER])
+    assert books.letters.reserving(OTHER) == [(1, b"c" * 32), (2, KEY)]
+    books.letters.reserve(2, KEY, [])
+    assert books.letters.reserving(OTHER) == [(1, b"c" * 32)]

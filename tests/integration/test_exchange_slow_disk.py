@@ -24,8 +24,8 @@ from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.receiving import Receiving
 from comity.services.exchange.threads import Threads
-from comity.storage.blobs import Buffer, Part
 from comity.storage.blobs_memory import MemoryBlobStore
+from comity.storage.parts import Buffer, Part
 from tests.exchanges import NOW, SENDER, digest_of, entry_for, manifest_for, offer_for
 from tests.lanes import End, MemoryLane, Wire
 

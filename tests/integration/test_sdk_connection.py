@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -36,7 +38,10 @@ def labs(here: Region) -> tuple[Lab, Lab]:
         assert (asked.status, asked.hostname) == ("sent", "lab-b")
         until = asyncio.run(_pending(two))
         assert [request.justification for request in until] == ["IRB #2026-0142"]
-        approved = b.approve("lab-a", fingerprint=one.fingerprint, digest=until[0].digest, wait=20)
+        services = ("exchange", "events", "forward")
+        approved = b.approve(
+            "lab-a", allow=services, fingerprint=one.fingerprint, digest=until[0].digest, wait=20
+        )
         assert (approved.hostname, approved.session) == ("lab-a", True)
     return one, two
 
@@ -48,6 +53,27 @@ async def _pending(lab: Lab) -> tuple[control.PendingRequest, ...]:
             assert time.monotonic() < deadline, "no handshake arrived"
             await asyncio.sleep(0.05)
         return found
+
+
+class Shouting:
+    """A program on a port of the loopback: what it is told, it says louder."""
+
+    def __enter__(self) -> int:
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Shout)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        return self._server.server_address[1]
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Shout(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while said := self.request.recv(4096):
+            self.request.sendall(said.upper())
 
 
 def node(lab: Lab) -> comity.Node:
@@ -164,6 +190,41 @@ async def test_all_of_it_for_asyncio(labs: tuple[Lab, Lab], tmp_path: Path) -> N
                 await anext(events)
         with pytest.raises(errors.UnknownPeer):
             await a.find("lab-z")
+
+
+def test_streams_to_a_port_and_forwards(labs: tuple[Lab, Lab]) -> None:
+    one, two = labs
+    with node(one) as a, node(two) as b, Shouting() as port:
+        with pytest.raises(errors.NotExposed), a.dial("lab-b", port):
+            pass
+        assert (b.expose(port, to="lab-a").active, b.exposures()[0].port) == (True, port)
+        with a.dial("lab-b", port) as stream:
+            stream.socket.sendall(b"hello")
+            assert stream.socket.recv(16) == b"HELLO"
+            assert stream.finish(timeout=30).bytes_sent == 5
+        with a.forward("lab-b", port, local=0) as forward:
+            host, _, number = forward.view.local.rpartition(":")
+            with socket.create_connection((host, int(number)), timeout=30) as connection:
+                connection.sendall(b"again")
+                assert connection.recv(16) == b"AGAIN"
+        assert asyncio.run(_dialled(one, port)) == (b"AWAITED", b"FORWARDED", 7)
+        assert b.unexpose(port).ended == 1
+
+
+async def _dialled(lab: Lab, port: int) -> tuple[bytes, bytes, int]:
+    async with connect_async(lab.home, environ=lab.environment) as a:
+        async with a.dial("lab-b", port) as stream:
+            stream.writer.write(b"awaited")
+            first = await stream.reader.readexactly(7)
+            sent = (await stream.finish(timeout=30)).bytes_sent
+        async with a.forward("lab-b", port, local=0) as view:
+            host, _, number = view.local.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(number))
+            writer.write(b"forwarded")
+            second = await reader.readexactly(9)
+            writer.close()
+            await writer.wait_closed()
+        return first, second, sent
 
 
 def test_a_home_without_a_running_node_is_started_on_demand(here: Region) -> None:

@@ -211,6 +211,9 @@ class FakeRendezvous:
     def update(self, *, public: bool, tags: Sequence[str]) -> None:
         return
 
+    async def retire(self, key: PublicKey, retirement: str) -> None:
+        return
+
     async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
         self.asked += 1
         if self._offer is None or self.asker is None:

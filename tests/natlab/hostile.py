@@ -18,9 +18,9 @@ from typing import Any
 
 from comity import limits
 from comity.identity.keys import PublicKey
-from comity.node.assembly import Node
 from comity.node.build import build
 from comity.node.config import Flags, settle
+from comity.node.parts import Node
 from comity.protocol.statements import Punch, Reachability
 from comity.storage.home import Home
 

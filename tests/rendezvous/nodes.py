@@ -12,7 +12,14 @@ from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.registration import Claim
 from comity.protocol.registry import Open, Register
-from comity.protocol.statements import Registration, SealingKey, Statement, payload, payload_type
+from comity.protocol.statements import (
+    Predecessor,
+    Registration,
+    SealingKey,
+    Statement,
+    payload,
+    payload_type,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Registrant:
     sealing_sequence: int = 1
     sealing_public: str = "ab" * 1216
     invitation: str | None = None
+    predecessor: Predecessor | None = None
 
     @property
     def key(self) -> bytes:
@@ -46,6 +54,7 @@ class Registrant:
             statement=self.sign(self.registration(nonce, now)),
             sealing_key=self.sign(self.sealing(now)),
             invitation=self.invitation,
+            predecessor=self.predecessor,
         )
 
     def registration(self, nonce: bytes, now: float) -> Registration:
@@ -90,4 +99,6 @@ class Registrant:
             sealing_key=self.sign(sealing),
             sealing=sealing,
             invitation=self.invitation,
+            predecessor=PublicKey.from_hex(self.predecessor.key) if self.predecessor else None,
+            rotation=self.predecessor.rotation if self.predecessor else "",
         )

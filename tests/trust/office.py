@@ -27,6 +27,7 @@ class Office:
     mail: dict[str, list[Mail]] = field(default_factory=dict)
     seen: list[bytes] = field(default_factory=list)
     posted: list[tuple[str, Mail]] = field(default_factory=list)
+    retired: dict[str, str] = field(default_factory=dict)  # retirements by key, in hexadecimal
     up: bool = True
     away: set[str] = field(default_factory=set)  # keys, in hexadecimal, of nodes that are not online
 
@@ -55,7 +56,7 @@ class OfficeClient:
         self.asked: list[str] = []
         self.hold: asyncio.Event | None = None  # until it is set, what is posted is not answered
         self.hold_resolve: asyncio.Event | None = None
-        self._failures: dict[str, list[Exception]] = {"resolve": [], "acknowledge": []}
+        self._failures: dict[str, list[Exception]] = {"resolve": [], "acknowledge": [], "retire": []}
 
     def fail_next_resolve(self, error: Exception) -> None:
         self._failures["resolve"].append(error)
@@ -116,6 +117,11 @@ class OfficeClient:
 
     async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
         raise RendezvousUnreachable("this office has no relay")
+
+    async def retire(self, key: PublicKey, retirement: str) -> None:
+        self._check("retire")
+        self.office.retired[key.hex] = retirement
+        self.office.records.pop(key.hex, None)
 
     def update(self, *, public: bool, tags: Sequence[str]) -> None:
         record = self.office.records[self.own.hex]

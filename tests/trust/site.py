@@ -13,6 +13,7 @@ from comity.entropy import PredictableEntropy
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.registry import Record
+from comity.protocol.statements import Predecessor
 from comity.services.audit import AuditService
 from comity.services.courier import Courier
 from comity.services.guard import Guard
@@ -21,7 +22,7 @@ from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
-from comity.storage.database import MEMORY
+from comity.storage.database import MEMORY, Database
 from comity.storage.logkey import AuditKey
 from comity.storage.schema import open_node_database
 from comity.storage.sealing import SealingKeyStore
@@ -69,7 +70,14 @@ class Site:
     """A node's trust, ready to talk through ``office`` under ``hostname``."""
 
     def __init__(
-        self, office: Office, hostname: str, number: int, *, identity: Identity | None = None
+        self,
+        office: Office,
+        hostname: str,
+        number: int,
+        *,
+        identity: Identity | None = None,
+        predecessor: Predecessor | None = None,
+        db: Database | None = None,
     ) -> None:
         self.office = office
         self.clock = ManualClock(office.clock.now())
@@ -78,7 +86,7 @@ class Site:
         self.hostname = hostname
         self.address = f"1:0001.0000.{number:04x}"
         self.client = office.client(self.key)
-        self.db = open_node_database(MEMORY)
+        self.db = db or open_node_database(MEMORY)
         entropy = PredictableEntropy(number)
         self.audit = AuditService(self.db, AuditKey.generate(self.key), self.clock, entropy)
         self.store = TrustStore(self.db, f"{office.fingerprint}/1")
@@ -104,7 +112,10 @@ class Site:
             own_address=lambda: self.address,
         )
         delivery = Delivery(self.store, self.courier, self.sessions)
-        self.trust = TrustService(self.ledger, self.peers, delivery, self.courier, self.sessions, self.client)
+        self.trust = TrustService(
+            self.ledger, self.peers, delivery, self.courier, self.sessions, self.client, predecessor
+        )
+        self.trust.start()
         office.register(self.record())
 
     def record(self, hostname: str | None = None, address: str | None = None) -> Record:

@@ -14,9 +14,11 @@ import pytest
 from comity import limits
 from comity.errors import FileChanged, FileUnusable
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
-from comity.protocol.exchange.manifest import CONTENT, RUNNING, Entry
+from comity.protocol.exchange.layout import equal_edges
+from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests, Entry
 from comity.services.exchange.content import Content
 from comity.services.exchange.hashing import Hasher, HashEvent
+from comity.services.exchange.planning import Plan
 
 CHUNK = limits.SMALL_CHUNK_BYTES
 
@@ -33,6 +35,10 @@ def content(path: Path) -> Iterator[Content]:
     descriptor = os.open(path, os.O_RDONLY)
     yield Content(descriptor)
     os.close(descriptor)
+
+
+def hasher_of(content: Content, digests: Digests = RUNNING) -> Hasher:
+    return Hasher(content, Plan(digests, equal_edges(content.size)))
 
 
 def read(content: Content, offset: int, length: int) -> bytes:
@@ -153,8 +159,8 @@ def test_chunks_are_hashed_in_order(path: Path) -> None:
     data = os.urandom(2 * CHUNK + 7)
     path.write_bytes(data)
     descriptor = os.open(path, os.O_RDONLY)
-    found = hashes(Hasher(Content(descriptor), CONTENT))
-    running = hashes(Hasher(Content(descriptor), RUNNING))
+    found = hashes(hasher_of(Content(descriptor), CONTENT))
+    running = hashes(hasher_of(Content(descriptor)))
     os.close(descriptor)
     pieces = [data[:CHUNK], data[CHUNK : 2 * CHUNK], data[2 * CHUNK :]]
     assert found == [
@@ -172,7 +178,7 @@ def test_what_was_hashed_is_still_in_memory_until_its_room_is_needed(path: Path)
     data = os.urandom(8 * CHUNK)
     path.write_bytes(data)
     descriptor = os.open(path, os.O_RDONLY)
-    hasher = Hasher(Content(descriptor))
+    hasher = hasher_of(Content(descriptor))
     hashes(hasher)
     assert hasher.take(0, CHUNK) is None
     last = hasher.take(7 * CHUNK, CHUNK)
@@ -186,13 +192,14 @@ def test_what_was_hashed_is_still_in_memory_until_its_room_is_needed(path: Path)
 def test_an_empty_file_is_hashed(path: Path) -> None:
     path.write_bytes(b"")
     descriptor = os.open(path, os.O_RDONLY)
-    assert hashes(Hasher(Content(descriptor))) == [ContentHashed("sha256:" + hashlib.sha256(b"").hexdigest())]
+    whole = ContentHashed("sha256:" + hashlib.sha256(b"").hexdigest())
+    assert hashes(hasher_of(Content(descriptor))) == [whole]
     os.close(descriptor)
 
 
 def test_trouble_comes_in_its_turn(content: Content, path: Path) -> None:
     path.write_bytes(b"changed")
-    (trouble,) = hashes(Hasher(content))
+    (trouble,) = hashes(hasher_of(content))
     assert isinstance(trouble, Trouble)
     assert isinstance(trouble.error, FileChanged)
 
@@ -201,7 +208,7 @@ def test_a_hasher_that_nobody_asks_stops(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(50 * CHUNK)
     descriptor = os.open(path, os.O_RDONLY)
-    hasher = Hasher(Content(descriptor))
+    hasher = hasher_of(Content(descriptor))
     worker = threading.Thread(target=hasher.run)
     worker.start()
     assert isinstance(taken(hasher), Hashed)

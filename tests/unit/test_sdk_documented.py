@@ -22,7 +22,8 @@ TWINS = [(Node, AsyncNode), (Publisher, AsyncPublisher)]
 
 
 def public(kind: type) -> dict[str, Any]:
-    return {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+    members = {name: member for each in reversed(kind.__mro__) for name, member in vars(each).items()}
+    return {name: member for name, member in members.items() if not name.startswith("_")}
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -79,8 +79,10 @@ def _verified(result: AgreementVerification) -> Iterator[str]:
     yield f"  Allowed: {wording.listing(result.allow)}"
     yield f"  Agreement: {result.agreement}"
     if result.revoked:
-        when = wording.moment(result.revoked_at or "")
-        yield f"  Revoked: {when} by {result.revoked_by}"
+        if result.revoked_at:
+            yield f"  Revoked: {wording.moment(result.revoked_at)} by {result.revoked_by}"
+        else:
+            yield f"  Revoked: the key of {result.revoked_by} was retired"
     if result.identities != "verified":
         yield "Identities: unverified. Two keys signed this; whose they are, only --party can tell."
     else:

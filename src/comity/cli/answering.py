@@ -102,6 +102,9 @@ def _in_full(request: PendingRequest) -> Iterator[str]:
     yield f'  Justification: "{request.justification}"'
     yield f"  Signed by: {fingerprint.short} (verified{', fingerprint confirmed' if compared else ''})"
     yield f"  Fingerprint: {fingerprint.grouped}"
+    if request.predecessor:
+        old = Fingerprint.parse(request.predecessor)
+        yield f"  Follows: {old.short}, a key that you trust, which signed that this one takes its place"
     if not compared:
         yield "  Identity: unconfirmed; have your partner read the fingerprint to you by phone"
     claims = (request.requested_by, request.organization, request.contact)

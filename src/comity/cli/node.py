@@ -126,6 +126,8 @@ def _set_up(result: InitResult, rename: bool) -> Iterator[str]:
     yield f"{'Node renamed' if rename else 'Identity created'}: {result.hostname}"
     yield f"Fingerprint: {Fingerprint.parse(result.fingerprint).grouped}"
     yield f"Card: {result.card}"
+    if result.certificate and not rename:
+        yield f"Revocation certificate: {result.certificate} (keep a copy off this machine)"
     yield "Next: comity up" if not rename else "Next: comity down, then comity up, if the node is running"
 
 

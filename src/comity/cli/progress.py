@@ -57,6 +57,7 @@ class WatchDisplay:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        output.rewrite("Nothing is on its way yet.")
         self._running: dict[str, Progress] = {}
         self._said: dict[str, float] = {}
 

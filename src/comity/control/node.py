@@ -22,6 +22,8 @@ class InitResult:
     fingerprint: str
     card: str
     home: str
+    #: The file with the key's revocation certificate, empty where there is none.
+    certificate: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class HandshakeResult:
 @dataclass(frozen=True)
 class PendingRequest:
     """A handshake that waits for this side. ``verified``: ``signature``, or ``fingerprint`` where it was
-    pinned.
+    pinned. ``predecessor`` is the fingerprint of a trusted key that has named this one its successor.
     """
 
     address: str
@@ -54,6 +54,7 @@ class PendingRequest:
     requested_by: str
     until: str
     digest: str
+    predecessor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -224,3 +225,39 @@ class AgreementVerification:
     revoked: bool
     revoked_at: str | None = None
     revoked_by: str = ""
+
+
+@dataclass(frozen=True)
+class RetireRequest:
+    """``certificate``: the text of a revocation certificate, None to retire this node's own key."""
+
+    reason: str = ""
+    certificate: str | None = None
+    wait_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class RetireResult:
+    """``published``: the rendezvous and all partners were told; else they are as soon as they can be.
+
+    ``hostname`` is empty where nobody here has dealt with that key.
+    """
+
+    status: str
+    hostname: str
+    fingerprint: str
+    own: bool
+    reason: str
+    agreements_ended: int
+    published: bool
+
+
+@dataclass(frozen=True)
+class RotateResult:
+    """``certificate`` is the file with the new key's revocation certificate."""
+
+    hostname: str
+    fingerprint: str
+    former_fingerprint: str
+    card: str
+    certificate: str

@@ -51,6 +51,16 @@ class NotAdmitted(RendezvousRefused):
     default_hint = "ask the rendezvous's operator for an invitation, then run comity config set join URL"
 
 
+class KeyRetired(RendezvousRefused):
+    """A key that was given up: retired by its own certificate, or rotated to another."""
+
+    code = "key_retired"
+    exit_status = 29
+    default_hint = (
+        "if the key is yours: comity identity --help; if it is your partner's: ask for their new card"
+    )
+
+
 class UnknownPeer(ComityError):
     code = "unknown_peer"
     exit_status = 30

@@ -6,31 +6,22 @@ logic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
-
-from comity import control
-from comity.clock import Clock
-from comity.entropy import Entropy
-from comity.identity.card import JoinUrl
-from comity.identity.envelope import Envelope
-from comity.identity.keys import Identity, PublicKey
+from comity.identity.keys import PublicKey
+from comity.node.parts import Ground, Node
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
 from comity.protocol.observing import choose_observers
-from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Reachability
-from comity.services.about import AboutService, NodeFacts
+from comity.services.about import AboutService
 from comity.services.audit import AuditService
 from comity.services.audit.desk import AuditDesk
 from comity.services.courier import Courier
-from comity.services.directory import ConfigFile, DirectoryService
+from comity.services.directory import DirectoryService
 from comity.services.echo import echo
 from comity.services.events import EventsService
 from comity.services.events import Surroundings as EventsSurroundings
-from comity.services.exchange import ExchangeService, Rules
+from comity.services.exchange import ExchangeService
 from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
@@ -43,92 +34,18 @@ from comity.services.session import Herald, PunchDesk, SessionService
 from comity.services.settled import Settled
 from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
-from comity.services.trust.ledger import Claims, Ledger
+from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import PeerBook
 from comity.services.witnessing import WitnessService
 from comity.services.witnessing.surroundings import Surroundings as WitnessSurroundings
-from comity.storage.blobs import BlobStore
-from comity.storage.database import Database
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
-from comity.storage.logkey import AuditKey
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
 from comity.storage.witness import WitnessStore
-from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.rendezvous_keeper import FINAL
-
-
-class RunningRendezvous(Rendezvous, Protocol):
-    """A rendezvous client that has to be run."""
-
-    @property
-    def link(self) -> LinkInfo | None:
-        """How the connection runs, while there is one."""
-
-    async def run(self) -> None:
-        """Stay connected until cancelled, or until trying again cannot help."""
-
-
-class RunningNetwork(Network, Protocol):
-    """A network that has to be started."""
-
-    async def start(self) -> None:
-        """Listen, where asked to, and accept."""
-
-    async def close(self) -> None:
-        """End every link at once, and every task."""
-
-    async def relay_offered(self, offer: RelayOffer) -> None:
-        """Follow a peer to the relay, if it is approved; returns at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
-    there.
-    """
-
-    identity: Identity
-    join: JoinUrl
-    claims: Claims
-    facts: NodeFacts
-    shown: control.VisibilityResult
-    clock: Clock
-    entropy: Entropy
-    db: Database
-    audit_key: AuditKey
-    log_certificate: Callable[[Notary], Envelope]
-    witnesses: tuple[str, ...]
-    blobs: BlobStore
-    exchange: Rules = field(default_factory=Rules)
-    config: ConfigFile
-    rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
-    network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
-    surroundings: Callable[[tuple[str, ...]], Surroundings]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """The services of one node, wired and not yet started."""
-
-    presence: Presence
-    rendezvous: RunningRendezvous
-    network: RunningNetwork
-    notary: Notary
-    audit: AuditService
-    desk: AuditDesk
-    witness: WitnessService
-    settled: Settled
-    sessions: SessionService
-    trust: TrustService
-    exchange: ExchangeService
-    events: EventsService
-    forwarding: ForwardingService
-    directory: DirectoryService
-    about: AboutService
 
 
 def assemble(ground: Ground) -> Node:
@@ -187,7 +104,7 @@ def assemble(ground: Ground) -> Node:
         own_address=presence.own_address,
     )
     delivery = Delivery(store, courier, sessions)
-    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous)
+    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
     exchange = ExchangeService(
         ExchangeSurroundings(
             network=network,
@@ -281,6 +198,7 @@ def assemble(ground: Ground) -> Node:
     presence.connect(
         mail=courier.opened,
         offer=network.relay_offered,
+        retired=trust.retiring.told,
         registered=[sessions.registered],
         again=[trust.registered, renew],
     )

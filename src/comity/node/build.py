@@ -10,16 +10,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from comity import control
+from comity import control, limits
 from comity.clock import SystemClock
 from comity.entropy import SystemEntropy
+from comity.errors import RemoteProtocolError
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
-from comity.node.assembly import Ground, Node, assemble
+from comity.identity.keys import PublicKey
+from comity.node.assembly import assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.parts import Ground, Node
 from comity.node.surroundings import look_around
+from comity.protocol.statements import Predecessor
+from comity.protocol.succession import open_rotation
+from comity.protocol.wire import decode
 from comity.services.about import NodeFacts
-from comity.services.logkey import certify
+from comity.services.logkey import certify, origin_of
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs import FileBlobStore
@@ -28,6 +34,7 @@ from comity.storage.database import Database
 from comity.storage.home import Home
 from comity.storage.keystore import FileKeyStore
 from comity.storage.logkey import load_audit_key
+from comity.storage.private import read_private, write_private
 from comity.storage.schema import open_node_database
 from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousListener
 from comity.transport.peers import PeerNetwork
@@ -52,13 +59,17 @@ def build(home: Home, settings: Settings) -> Built:
     Raises WrongPassphrase, NewerDatabase, HomeUnsafe, StorageUnusable, DiskFull, InvalidInput.
     """
     identity = FileKeyStore(home.identity_key).load(read_passphrase(settings.passphrase_file))
+    marker = f"{identity.public.fingerprint}\n".encode("ascii")
+    if not home.fingerprint.exists() or read_private(home.fingerprint, limits.KEY_FILE_BYTES) != marker:
+        write_private(home.fingerprint, marker, replace=True)  # a rotation that was killed at its end
     db = open_node_database(home.database)
     try:
         clock, entropy = SystemClock(ClockMark(db).floor()), SystemEntropy()
         credentials = Credentials(identity, clock)
         instance = entropy.token(_INSTANCE_BYTES).hex()
+        audit_key = load_audit_key(home.log_key, identity.public, origin_of(home.log_certificate))
+        predecessor = _predecessor(home, settings, identity.public, clock.now())
         way = Way(settings.join.host, settings.join.port, settings.outlet)
-        audit_key = load_audit_key(home.log_key, identity.public)
 
         def rendezvous(
             listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
@@ -75,6 +86,7 @@ def build(home: Home, settings: Settings) -> Built:
                 clock=clock,
                 entropy=entropy,
                 instance=instance,
+                predecessor=predecessor,
                 way=way,
             )
 
@@ -96,6 +108,7 @@ def build(home: Home, settings: Settings) -> Built:
             Ground(
                 identity=identity,
                 join=settings.join,
+                predecessor=predecessor,
                 claims=Claims(settings.hostname, settings.organization, settings.contact),
                 facts=NodeFacts(
                     home=str(home.path),
@@ -130,3 +143,16 @@ def build(home: Home, settings: Settings) -> Built:
         db.close()
         raise
     return Built(node, db)
+
+
+def _predecessor(home: Home, settings: Settings, own: PublicKey, now: float) -> Predecessor | None:
+    """The key before this one and its word, while that counts; None where there is no such thing."""
+    if not home.rotation.exists():
+        return None
+    try:
+        kept = read_private(home.rotation, limits.SUCCESSION_FILE_BYTES)
+        said = decode(kept, Predecessor, limits.SUCCESSION_FILE_BYTES)
+        open_rotation(said, own, rendezvous=settings.join.fingerprint, network=settings.join.network, now=now)
+    except RemoteProtocolError:
+        return None  # of another key, as of a rotation that was not completed, or too old
+    return said

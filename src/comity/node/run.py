@@ -22,11 +22,11 @@ from comity.errors import (
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
-from comity.node.assembly import Node
 from comity.node.build import build
 from comity.node.config import Settings, on_record
 from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
+from comity.node.parts import Node
 from comity.node.ready import ReadyLine
 from comity.storage.home import Home
 from comity.storage.runtime import Runtime
@@ -74,6 +74,7 @@ class _Life:
 
     async def run(self) -> None:
         node = self._node
+        node.trust.start()
         node.exchange.start()
         node.events.start()
         node.forwarding.start()

@@ -6,6 +6,7 @@ checkpoint knows an identity's fingerprint, and gets from there to the log key b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -26,12 +27,17 @@ class Certified:
     key: bytes
 
 
+#: The fingerprint in it is the issuer's, or that of an earlier key of the same node (docs: protocol, "Keys"):
+#: whose log it is, the signature on the certificate says, and never its name.
+_ORIGIN = re.compile(r"comity\.audit/[0-9a-f]{64}")
+
+
 class _Issuer(msgspec.Struct, frozen=True):
     issuer: str
 
 
 def log_origin(owner: PublicKey) -> str:
-    """The name of an identity's log, the same for its whole life."""
+    """The name of the log of a node that began with this key; its later keys certify it as well."""
     return f"comity.audit/{owner.fingerprint}"
 
 
@@ -48,8 +54,8 @@ def open_log_key(data: bytes, identity: PublicKey | None, now: float | None) -> 
         envelope, LogKey, issuer=identity or _issuer(envelope), rendezvous=None, network=None, now=now
     )
     issuer = PublicKey.from_hex(statement.issuer)
-    if statement.origin != log_origin(issuer):
-        raise RemoteProtocolError("a log key is certified for another identity's log")
+    if not _ORIGIN.fullmatch(statement.origin):
+        raise RemoteProtocolError("a log key is certified for a log without a node's name")
     return Certified(issuer, statement.origin, PublicKey.from_hex(statement.key).raw)
 
 

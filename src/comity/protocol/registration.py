@@ -38,6 +38,7 @@ from comity.protocol.registry import (
     Register,
     Reserve,
     Resolve,
+    Retire,
 )
 from comity.protocol.statements import (
     Registration,
@@ -46,13 +47,14 @@ from comity.protocol.statements import (
     check_lifetime,
     open_statement,
 )
+from comity.protocol.succession import open_rotation
 
 S = TypeVar("S", bound=Statement)
 
 VERSION = 1
 OLDEST_VERSION = 1
 
-Request = Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Ping
+Request = Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Retire | Ping
 
 
 class Phase(Enum):
@@ -67,7 +69,8 @@ class Phase(Enum):
 class Claim:
     """A verified registration: this key, under this name, with this sealing key.
 
-    ``sealing_key`` is the envelope in JSON, ``sealing`` the statement in it, ``invitation`` a token.
+    ``sealing_key`` is the envelope in JSON, ``sealing`` the statement in it, ``invitation`` a token;
+    ``predecessor`` is a key that has named this one its successor, by the envelope ``rotation``.
     """
 
     network: int
@@ -79,6 +82,8 @@ class Claim:
     sealing_key: str
     sealing: SealingKey
     invitation: str | None = field(default=None, repr=False)
+    predecessor: PublicKey | None = None
+    rotation: str = ""
 
 
 # ── events in ─────────────────────────────────────────────────────────────────────────────────────────
@@ -132,7 +137,7 @@ class Refuse:
 
 Effect = Say | Admit | Serve | Refuse
 
-_REQUESTS = (Resolve, Find, Post, Acknowledge, Reserve, AskRelay, Ping)
+_REQUESTS = (Resolve, Find, Post, Acknowledge, Reserve, AskRelay, Retire, Ping)
 
 #: (phase, event) → next phase. What is missing here breaks the protocol and closes.
 TRANSITIONS: dict[tuple[Phase, type], Phase] = {
@@ -208,6 +213,11 @@ class Entry:
             raise RemoteProtocolError("registration answers another challenge than this connection's")
         if normalise_hostname(registration.hostname) != registration.hostname:
             raise InvalidInput("the hostname is not in its normal form: lower case, composed letters")
+        old = None
+        if event.predecessor is not None:
+            old, _ = open_rotation(
+                event.predecessor, self._peer, rendezvous=self._rendezvous, network=self._network, now=now
+            )
         sealing, envelope = self._read(event.sealing_key, SealingKey, limits.SEALING_KEY_LIFETIME, now)
         return Claim(
             network=self._network,
@@ -219,6 +229,8 @@ class Entry:
             sealing_key=envelope.to_json().decode(),  # others are told no byte that is not signed
             sealing=sealing,
             invitation=event.invitation,
+            predecessor=old,
+            rotation=event.predecessor.rotation if event.predecessor else "",
         )
 
     def _read(self, text: str, kind: type[S], lifetime: int, now: float) -> tuple[S, Envelope]:

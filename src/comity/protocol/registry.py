@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from comity import limits
-from comity.protocol.statements import Candidate, Name, Tag, Tags
+from comity.protocol.statements import Candidate, EnvelopeText, Name, Predecessor, Tag, Tags
 from comity.protocol.wire import Hex16, Hex32, Network, Seconds, decode, encode
 
 RequestId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
@@ -59,13 +59,15 @@ class Register(
 ):
     """``statement``: a DSSE envelope over a Registration; ``sealing_key``: one over a SealingKey.
 
-    ``invitation`` is the token of the join URL, for a key's first registration; later it is ignored.
+    For a key's first registration, ignored later: ``invitation`` is the token of the join URL;
+    ``predecessor`` the key whose membership and hostname this one takes over.
     """
 
     id: RequestId
     statement: Annotated[str, msgspec.Meta(max_length=limits.STATEMENT_BYTES)]
     sealing_key: Annotated[str, msgspec.Meta(max_length=limits.STATEMENT_BYTES)]
     invitation: Hex32 | None = None
+    predecessor: Predecessor | None = None
 
 
 class Resolve(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resolve"):
@@ -120,6 +122,14 @@ class AskRelay(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     call: Hex16
 
 
+class Retire(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="retire"):
+    """Publish a revocation certificate, of any key: the key, and its Retirement's envelope."""
+
+    id: RequestId
+    key: Hex32
+    retirement: EnvelopeText
+
+
 class Ping(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ping"):
     id: RequestId
 
@@ -166,7 +176,7 @@ class Posted(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class Done(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="done"):
-    """The answer to Acknowledge, Reserve and Ping."""
+    """The answer to Acknowledge, Reserve, Retire and Ping."""
 
     id: RequestId
 
@@ -194,6 +204,15 @@ class RelayOffer(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     ticket: Hex32
 
 
+class Retired(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="retired"):
+    """A key for which this node reserves slots has been retired; pushed again at each Reserve that names
+    it.
+    """
+
+    key: Hex32
+    retirement: EnvelopeText
+
+
 class Superseded(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="superseded"):
     """Another connection registered with this key; this one is closed."""
 
@@ -208,7 +227,7 @@ class Failure(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     message: Annotated[str, msgspec.Meta(max_length=limits.CLAIM_BYTES)]
 
 
-NodeMessage = Open | Register | Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Ping
+NodeMessage = Open | Register | Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Retire | Ping
 ServerMessage = (
     Challenge
     | Registered
@@ -219,6 +238,7 @@ ServerMessage = (
     | Mail
     | Ticket
     | RelayOffer
+    | Retired
     | Superseded
     | Failure
 )

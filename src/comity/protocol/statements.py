@@ -37,6 +37,8 @@ Tag = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=limits.TAGS)]
 ServiceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
 Services = Annotated[tuple[ServiceName, ...], msgspec.Meta(max_length=16)]
+#: A DSSE envelope's JSON, where one statement carries another.
+EnvelopeText = Annotated[str, msgspec.Meta(max_length=limits.SUCCESSION_BYTES)]
 Candidate = Annotated[str, msgspec.Meta(max_length=64)]  # "HOST:PORT" with a literal IP address
 
 
@@ -85,8 +87,20 @@ class SealingKey(Statement, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sequence: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 
 
-class HandshakeRequest(PairStatement, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One institution asks another for an agreement. ``expires`` ends the offer, ``until`` the agreement."""
+class Predecessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The old key of whoever carries this, and its Rotation: a DSSE envelope's JSON."""
+
+    key: Hex32
+    rotation: EnvelopeText
+
+
+class HandshakeRequest(
+    PairStatement, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """One institution asks another for an agreement. ``expires`` ends the offer, ``until`` the agreement.
+
+    ``predecessor`` is there where the issuer's key follows another one (``succession``).
+    """
 
     TYPE = "handshake-request"
 
@@ -99,6 +113,7 @@ class HandshakeRequest(PairStatement, frozen=True, kw_only=True, forbid_unknown_
     justification: Text
     charter: Digest | None
     until: Seconds
+    predecessor: Predecessor | None = None
 
 
 class Approval(PairStatement, frozen=True, kw_only=True, forbid_unknown_fields=True):

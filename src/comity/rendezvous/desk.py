@@ -14,6 +14,7 @@ from comity.errors import (
     ComityError,
     DiskFull,
     InvalidInput,
+    KeyRetired,
     LocalProtocolError,
     PeerUnreachable,
     RateLimited,
@@ -21,6 +22,7 @@ from comity.errors import (
     StorageUnusable,
 )
 from comity.identity.fingerprint import Fingerprint
+from comity.identity.keys import PublicKey
 from comity.identity.text import printable
 from comity.protocol.registration import Claim, Request
 from comity.protocol.registry import (
@@ -38,16 +40,19 @@ from comity.protocol.registry import (
     Reserve,
     Resolve,
     Resolved,
+    Retire,
+    Retired,
     ServerMessage,
     Ticket,
 )
-from comity.rendezvous import mailbox, membership, registry
+from comity.protocol.succession import open_retirement
+from comity.rendezvous import mailbox, membership, registry, retiring
 from comity.rendezvous.buckets import Buckets, Rate
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.presence import NodeKey, Presence
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
-from comity.rendezvous.stores import Kept, Node
+from comity.rendezvous.stores import Books, Kept, Node
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,10 @@ class Desk:
                 return Done(id=request.id)
             case Reserve():
                 self._take(self._posts, node)
-                await self._scribe.run(lambda books: mailbox.reserve(books, *node, request))
-                return Done(id=request.id)
+                return await self._reserve(node, request)
+            case Retire():
+                self._take(self._posts, node)
+                return await self._retire(node, request)
             case AskRelay():
                 return self._ask_relay(node, request)
 
@@ -161,6 +168,34 @@ class Desk:
         there = self._presence.get(network, recipient)
         pushed = there is not None and there.push(mailbox.signal(sender, request, self.clock.now()))
         return Posted(id=request.id, delivered=pushed)
+
+    async def _reserve(self, node: NodeKey, request: Reserve) -> Done:
+        def reserve(books: Books) -> list[Retired]:
+            mailbox.reserve(books, *node, request)
+            return retiring.reminders(books, [bytes.fromhex(sender) for sender in request.senders])
+
+        reminders = await self._scribe.run(reserve)
+        here = self._presence.get(*node)
+        if here is not None:
+            for each in reminders:
+                here.push(each)
+        return Done(id=request.id)
+
+    async def _retire(self, node: NodeKey, request: Retire) -> Done:
+        key, by = PublicKey.from_hex(request.key), PublicKey.parse(node[1])
+        said, now = open_retirement(key, request.retirement), self.clock.now()
+        outcome = await self._scribe.run(
+            lambda books: retiring.retire(books, key, said, request.retirement, now, by)
+        )
+        for one in outcome.told:
+            there = self._presence.get(*one)
+            if there is not None:
+                there.push(outcome.push)
+        for one in outcome.ended:
+            there = self._presence.get(*one)
+            if there is not None and one != node:  # who retires itself is answered first
+                there.expel(KeyRetired(f"this key was retired: {said.reason}"))
+        return Done(id=request.id)
 
     def _ask_relay(self, node: NodeKey, request: AskRelay) -> Ticket:
         network, dialler = node

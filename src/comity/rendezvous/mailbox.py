@@ -89,9 +89,6 @@ def signal(sender: bytes, request: Post, now: float) -> Mail:
 def _check_room(books: Books, network: int, sender: bytes, recipient: bytes, *, reserved: bool) -> None:
     """MailboxFull, naming the bound that was met."""
     letters, kept = books.letters, books.tenancy.network(network)
-    most_mail = min(limits.MAIL_PER_NETWORK, kept.max_mail if kept else 0)
-    strangers_mail = min(limits.MAIL_PER_NETWORK_STRANGERS, most_mail // 2)
-    letters, kept = books.letters, books.tenancy.network(network)
     most_mail, strangers_mail = limits.MAIL_PER_NETWORK, limits.MAIL_PER_NETWORK_STRANGERS
     if kept is not None and kept.max_mail < most_mail:
         most_mail, strangers_mail = kept.max_mail, kept.max_mail // 2

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from comity.errors import NameTaken, RendezvousRefused
 from comity.protocol.registration import Claim, not_admitted
-from comity.rendezvous import registry
+from comity.rendezvous import registry, retiring
 from comity.rendezvous.stores import Books, Node
 from comity.rendezvous.tenancy import Act, Invitation, Removal
 
@@ -28,15 +28,16 @@ def token_digest(token: str) -> bytes:
 def admit(books: Books, claim: Claim, now: float) -> Node:
     """Enter a verified claim of somebody who may come in.
 
-    NotAdmitted; NameTaken, RemoteProtocolError (an older sealing key), RendezvousRefused (full).
+    NotAdmitted; KeyRetired; NameTaken, RemoteProtocolError (an older sealing key), RendezvousRefused (full).
     """
     key = claim.key.raw
     network = books.tenancy.network(claim.network)
     if network is None:
         raise not_admitted()
+    retiring.check(books, key)
     known = books.nodes.get(claim.network, key)
     removal = None if known else books.tenancy.removal(claim.network, key)
-    if known is None:
+    if known is None and not retiring.succeed(books, claim, now):
         invitation = None
         if removal is not None or not network.open:
             invitation = _redeem(books, claim, removal, now)

@@ -147,6 +147,9 @@ class MemoryLetters:
     def reserves(self, network: int, recipient: bytes, sender: bytes) -> bool:
         return sender in self.lists.get((network, recipient), ())
 
+    def reserving(self, sender: bytes) -> list[tuple[int, bytes]]:
+        return sorted(pair for pair, senders in self.lists.items() if sender in senders)
+
     def latest(self) -> int:
         return max((letter.posted for letter in self.rows.values()), default=0)
 

@@ -121,4 +121,15 @@ CREATE TABLE acts (
 );
 """
 
-MIGRATIONS = (SCHEMA_1, SCHEMA_2)
+SCHEMA_3 = """
+CREATE TABLE ended_keys (
+    key BLOB PRIMARY KEY,
+    at INTEGER NOT NULL,
+    how TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    proof TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX reservations_sender ON reservations (sender, network);
+"""
+
+MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3)

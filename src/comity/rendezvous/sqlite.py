@@ -173,6 +173,10 @@ class SqliteLetters:
         sql = "SELECT 1 FROM reservations WHERE network = ? AND recipient = ? AND sender = ?"
         return self._db.execute(sql, (network, recipient, sender)).fetchone() is not None
 
+    def reserving(self, sender: bytes) -> list[tuple[int, bytes]]:
+        sql = "SELECT network, recipient FROM reservations WHERE sender = ? ORDER BY network, recipient"
+        return [(network, recipient) for network, recipient in self._db.execute(sql, (sender,))]
+
     def latest(self) -> int:
         return int(self._db.execute("SELECT COALESCE(MAX(posted), 0) FROM letters").fetchone()[0])
 

@@ -134,6 +134,9 @@ class Letters(Protocol):
 
     def reserves(self, network: int, recipient: bytes, sender: bytes) -> bool: ...
 
+    def reserving(self, sender: bytes) -> list[tuple[int, bytes]]:
+        """Who keeps slots for this sender: networks and recipients."""
+
     def latest(self) -> int:
         """When the youngest letter was posted; 0 where there is none."""
 

@@ -1,4 +1,4 @@
-"""Who may come in: networks, invitations, removed keys, released names, and what administrators did.
+"""Who may come in: networks, invitations, removed, retired keys, released names, and what administrators did.
 
 The third store of the books, as an interface: ``tenancy_sqlite`` is the server's, ``tenancy_memory`` its
 twin, held to one contract suite. It keeps and finds; ``membership`` decides who is admitted, ``acts`` what an
@@ -8,7 +8,7 @@ administrator's order does. Times are whole seconds UTC; tokens are never stored
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 DEFAULT_NETWORK = 1
 DEFAULT_NAME = "default"
@@ -50,6 +50,17 @@ class Removal:
 
     number: int
     before: int
+
+
+@dataclass(frozen=True)
+class EndedKey:
+    """A key that no network takes any more. ``proof``: its certificate's JSON, or its Rotation's envelope."""
+
+    key: bytes
+    at: int
+    how: Literal["retired", "rotated"]
+    reason: str
+    proof: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,11 @@ class Tenancy(Protocol):
         """This key may not claim this name again."""
 
     def released(self, network: int, hostname: str, key: bytes) -> bool: ...
+
+    def end_key(self, ended: EndedKey) -> None:
+        """Write over what was kept of that key."""
+
+    def ended_key(self, key: bytes) -> EndedKey | None: ...
 
     def note(self, act: Act) -> None: ...
 

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from comity import limits
 from comity.errors import LocalProtocolError
-from comity.rendezvous.tenancy import DEFAULT_NAME, DEFAULT_NETWORK, Act, Invitation, Network, Removal
+from comity.rendezvous.tenancy import (
+    DEFAULT_NAME,
+    DEFAULT_NETWORK,
+    Act,
+    EndedKey,
+    Invitation,
+    Network,
+    Removal,
+)
 
 
 class MemoryTenancy:
@@ -24,6 +32,7 @@ class MemoryTenancy:
         self._invitations: dict[int, Invitation] = {}
         self._removals: dict[tuple[int, bytes], Removal] = {}
         self._released: set[tuple[int, str, bytes]] = set()
+        self._ended: dict[bytes, EndedKey] = {}
         self._acts: list[Act] = []
 
     def snapshot(self) -> dict[str, object]:
@@ -80,6 +89,12 @@ class MemoryTenancy:
 
     def released(self, network: int, hostname: str, key: bytes) -> bool:
         return (network, hostname, key) in self._released
+
+    def end_key(self, ended: EndedKey) -> None:
+        self._ended[ended.key] = ended
+
+    def ended_key(self, key: bytes) -> EndedKey | None:
+        return self._ended.get(key)
 
     def note(self, act: Act) -> None:
         self._acts.append(act)

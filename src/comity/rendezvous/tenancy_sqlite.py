@@ -6,7 +6,7 @@ import dataclasses
 import sqlite3
 
 from comity.errors import LocalProtocolError
-from comity.rendezvous.tenancy import Act, Invitation, Network, Removal
+from comity.rendezvous.tenancy import Act, EndedKey, Invitation, Network, Removal
 from comity.storage.database import Database
 
 _NETWORK = "network, name, open, max_nodes, max_mail, created"
@@ -87,6 +87,17 @@ class SqliteTenancy:
     def released(self, network: int, hostname: str, key: bytes) -> bool:
         sql = "SELECT 1 FROM released_names WHERE network = ? AND hostname = ? AND key = ?"
         return self._db.execute(sql, (network, hostname, key)).fetchone() is not None
+
+    def end_key(self, ended: EndedKey) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO ended_keys VALUES (?, ?, ?, ?, ?)", dataclasses.astuple(ended)
+        )
+
+    def ended_key(self, key: bytes) -> EndedKey | None:
+        row = self._db.execute(
+            "SELECT key, at, how, reason, proof FROM ended_keys WHERE key = ?", (key,)
+        ).fetchone()
+        return None if row is None else EndedKey(*row)
 
     def note(self, act: Act) -> None:
         self._db.execute(

@@ -14,10 +14,17 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from comity import limits
-from comity.errors import ComityError, LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.errors import ComityError, KeyRetired, LinkLost, RateLimited, RemoteProtocolError, TimedOut
 from comity.protocol.framing import Kind
 from comity.protocol.registration import Admit, Admitted, Denied, Ended, Entry, Refuse, Say, Serve
-from comity.protocol.registry import Register, Registered, ServerMessage, Superseded, parse_node_message
+from comity.protocol.registry import (
+    Register,
+    Registered,
+    Retire,
+    ServerMessage,
+    Superseded,
+    parse_node_message,
+)
 from comity.rendezvous import mailbox, registry
 from comity.rendezvous.desk import Desk
 from comity.rendezvous.outgoing import Outgoing
@@ -197,6 +204,8 @@ class Visit:
         except ComityError as error:
             answer = self._desk.failure(effect.request.id, error)
         await self._outgoing.say(answer)
+        if isinstance(effect.request, Retire) and effect.request.key == self.node[1].hex():
+            self.expel(KeyRetired("this key was retired"))
 
     # ── what the log says ─────────────────────────────────────────────────────────────────────────────
 

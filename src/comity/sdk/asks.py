@@ -108,6 +108,24 @@ def export(request: control.ExportRequest) -> Ask[control.AgreementFile]:
     return Ask("agreement-export", request, control.AgreementFile)
 
 
+# ── ports ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def expose(request: control.ExposeRequest) -> Ask[control.ExposureView]:
+    """Let a peer reach a port of this machine."""
+    return Ask("expose", request, control.ExposureView)
+
+
+def unexpose(request: control.UnexposeRequest) -> Ask[control.UnexposeResult]:
+    """End that."""
+    return Ask("unexpose", request, control.UnexposeResult)
+
+
+def exposures() -> Ask[control.ExposuresResult]:
+    """Which ports are exposed, and to whom."""
+    return Ask("exposures", None, control.ExposuresResult)
+
+
 # ── artifacts and events ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -126,7 +126,8 @@ class _Exchange:
     def __init__(self, runtime: Runtime, timeout: float) -> None:
         self._timeout = timeout
         self._connection = http.client.HTTPConnection("localhost", timeout=timeout)
-        self._connection.sock = _connected(runtime.control_socket, timeout)
+        # http.client lets go of the socket once it has seen that the answer ends the connection.
+        self._connection.sock = self._socket = _connected(runtime.control_socket, timeout)
         self._response: http.client.HTTPResponse | None = None
 
     def post(self, operation: str, request: object | None) -> None:
@@ -146,8 +147,7 @@ class _Exchange:
 
     def line(self, timeout: float | None = limits.CONTROL_SILENCE_SECONDS) -> dict[str, Any]:
         """The next line of a long answer; the error in it is raised."""
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
+        self._socket.settimeout(timeout)
         return self._read(lambda response: response.readline(limits.CONTROL_LINE_BYTES))
 
     def _read(self, read: Callable[[http.client.HTTPResponse], bytes]) -> dict[str, Any]:

@@ -18,17 +18,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from comity import control, limits
 from comity.errors import TimedOut
 from comity.sdk import asks, daemon, events, exchange
 from comity.sdk.arrivals import Arrivals
 from comity.sdk.client import Client
+from comity.sdk.connection_trust import TrustedNode
 from comity.sdk.publishing import Publisher
+
+if TYPE_CHECKING:
+    from comity.sdk import forwarding
 
 Path_ = str | os.PathLike[str]
 Progress = Callable[[control.Progress], None]
@@ -56,12 +61,8 @@ def connect(
     return Node(client)
 
 
-class Node:
+class Node(TrustedNode):
     """A running node. Threads may share one; ``connect`` makes it."""
-
-    def __init__(self, client: Client) -> None:
-        #: For the operations that have no method here: ``comity.sdk.audit.log(node.client, …)``.
-        self.client = client
 
     def __enter__(self) -> Node:
         return self
@@ -70,107 +71,6 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is kept open between calls; the daemon goes on."""
-
-    # ── identity ──────────────────────────────────────────────────────────────────────────────────────
-
-    def status(self) -> control.StatusResult:
-        """How the daemon stands: name, address, fingerprint, card, whether it is registered."""
-        return self.client.ask(asks.status())
-
-    def info(self) -> control.InfoResult:
-        """Claims, candidates and sessions, with what was negotiated on each link."""
-        return self.client.ask(asks.info())
-
-    def set_tags(self, *tags: str) -> control.VisibilityResult:
-        """Replace the tags by which others find this node while it is public. InvalidInput."""
-        return self.client.ask(asks.set_tags(control.SetTagsRequest(tags)))
-
-    def set_visibility(self, *, public: bool) -> control.VisibilityResult:
-        """List this node for others of its network, or stop that."""
-        return self.client.ask(asks.set_visibility(control.SetVisibilityRequest(public)))
-
-    # ── trust ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def find(self, name: str) -> control.FindResult:
-        """What the rendezvous and this node know of one name. UnknownPeer, RateLimited."""
-        return self.client.ask(asks.find(control.FindRequest(name)))
-
-    def peers(self, tag: str | None = None) -> tuple[control.PeerView, ...]:
-        """Peers with an agreement, and the network's public nodes; ``tag``: only those that bear it."""
-        return self.client.ask(asks.peers(control.PeersRequest(tag))).peers
-
-    def ping(self, peer: str, *, count: int = 3, timeout: float = 10.0) -> control.PingResult:
-        """Round trips to a trusted peer, within ``timeout`` seconds. UntrustedPeer, PeerUnreachable."""
-        return self.client.ask(asks.ping(control.PingRequest(peer, count, timeout)))
-
-    def handshake(
-        self,
-        peer: str,
-        justification: str,
-        *,
-        requested_by: str = "",
-        lifetime: int | None = None,
-        fingerprint: str | None = None,
-        wait: float = 0.0,
-    ) -> control.HandshakeResult:
-        """Ask a peer for an agreement, and say why. A card as ``peer`` pins its key, as ``fingerprint`` does.
-
-        ``lifetime``: the agreement's, in seconds. ``wait``: seconds for the peer's answer; then TimedOut,
-        HandshakeRejected. UnknownPeer, IdentityMismatch, RendezvousUnreachable.
-        """
-        return self.client.ask(
-            asks.handshake(
-                control.HandshakeRequest(peer, justification, requested_by, lifetime, fingerprint, wait)
-            )
-        )
-
-    def pending(self) -> tuple[control.PendingRequest, ...]:
-        """The requests that wait for this side's answer."""
-        return self.client.ask(asks.pending()).pending
-
-    def approve(
-        self,
-        peer: str,
-        *,
-        allow: Sequence[str] | None = None,
-        digest: str | None = None,
-        fingerprint: str | None = None,
-        wait: float = 5.0,
-    ) -> control.ApproveResult:
-        """Answer a request with yes: the one with ``digest``, else as ``pending`` showed it last.
-
-        ``allow``: the services that the agreement opens (``exchange``, ``events``), all if not given.
-        ``fingerprint``: the key that it has to be. ``wait``: seconds for the tunnel. NothingPending,
-        RequestChanged, IdentityMismatch.
-        """
-        services = None if allow is None else tuple(allow)
-        return self.client.ask(
-            asks.approve(control.ApproveRequest(peer, services, digest, fingerprint, wait))
-        )
-
-    def reject(self, peer: str, reason: str) -> control.RejectResult:
-        """Answer a request with no; the asker is shown the reason. NothingPending."""
-        return self.client.ask(asks.reject(control.RejectRequest(peer, reason)))
-
-    def confirm(self, peer: str, fingerprint: str) -> control.ConfirmResult:
-        """Record a fingerprint that was compared out of band. IdentityMismatch where the key is another."""
-        return self.client.ask(asks.confirm(control.ConfirmRequest(peer, fingerprint)))
-
-    def revoke(self, peer: str, reason: str = "", *, wait: float = 2.0) -> control.RevokeResult:
-        """End an agreement, at once here; the peer is told within ``wait`` seconds or later. UnknownPeer."""
-        return self.client.ask(asks.revoke(control.RevokeRequest(peer, reason, wait)))
-
-    def trusted(self) -> tuple[control.TrustedPeer, ...]:
-        """The peers with an agreement in force."""
-        return self.agreements().trusted
-
-    def agreements(self) -> control.TrustResult:
-        """Every agreement, in force and ended, and this side's open requests."""
-        return self.client.ask(asks.agreements())
-
-    def export_agreement(self, peer: str) -> control.AgreementFile:
-        """The signed statements of an agreement, for an auditor. AgreementInvalid where there is none."""
-        return self.client.ask(asks.export(control.ExportRequest(peer)))
 
     # ── artifacts ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,6 +163,48 @@ class Node:
         request = subscription_request(topic, peer, consumer, since)
         with events.subscribe(self.client, request, timeout=timeout, notice=notice) as subscription:
             yield subscription
+
+    # ── ports ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def expose(self, port: int, *, to: str) -> control.ExposureView:
+        """Let a peer reach a TCP port of this machine's loopback, for as long as its agreement lasts.
+
+        So a program serves its peers: it listens on 127.0.0.1. UnknownPeer, UntrustedPeer, Denied.
+        """
+        return self.client.ask(asks.expose(control.ExposeRequest(port, to)))
+
+    def unexpose(self, port: int, *, to: str | None = None) -> control.UnexposeResult:
+        """End that, for one peer or for all, and cut the connections that came by it. InvalidInput."""
+        return self.client.ask(asks.unexpose(control.UnexposeRequest(port, to)))
+
+    def exposures(self) -> tuple[control.ExposureView, ...]:
+        """Which ports are exposed, and to whom."""
+        return self.client.ask(asks.exposures()).exposed
+
+    @contextmanager
+    def dial(self, peer: str, port: int) -> Iterator[forwarding.PortStream]:
+        """A stream to a port that a peer exposes to this node, while the block lasts; ``socket`` is its end.
+
+        UntrustedPeer, Denied, NotExposed, TargetUnreachable, ForwardsBusy, PeerUnreachable.
+        """
+        from comity.sdk import forwarding  # asyncio comes with it, which most programs don't need
+
+        with forwarding.stream(self.client, peer, port) as stream:
+            yield stream
+
+    @contextmanager
+    def forward(
+        self, peer: str, port: int, *, local: int | Path | None = None
+    ) -> Iterator[forwarding.Forwarding]:
+        """Let programs of this machine reach a peer's port, while the block lasts.
+
+        ``local``: a port of 127.0.0.1 (0 for any free one) that only this user's programs can use, or the
+        path of a Unix socket to make; ``view.local`` tells which. InvalidInput, UntrustedPeer, Denied.
+        """
+        from comity.sdk import forwarding  # as above
+
+        with forwarding.forward(self.client, peer, port, local=local) as forward:
+            yield forward
 
 
 def subscription_request(

@@ -28,6 +28,7 @@ from comity.sdk.client_async import AsyncClient
 from comity.sdk.connection import Path_, Progress, subscription_request, unwatched
 from comity.sdk.events_async import AsyncSubscription
 from comity.sdk.exchange import open_to_send
+from comity.sdk.forwarding_async import AsyncPortStream, forward, stream
 from comity.sdk.publishing_async import AsyncPublisher
 
 
@@ -227,3 +228,31 @@ class AsyncNode:
                 await subscription.leave()
                 raise
             await subscription.finish()
+
+    # ── ports ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def expose(self, port: int, *, to: str) -> control.ExposureView:
+        """As ``Node.expose``."""
+        return await self.client.ask(asks.expose(control.ExposeRequest(port, to)))
+
+    async def unexpose(self, port: int, *, to: str | None = None) -> control.UnexposeResult:
+        """As ``Node.unexpose``."""
+        return await self.client.ask(asks.unexpose(control.UnexposeRequest(port, to)))
+
+    async def exposures(self) -> tuple[control.ExposureView, ...]:
+        """As ``Node.exposures``."""
+        return (await self.client.ask(asks.exposures())).exposed
+
+    @asynccontextmanager
+    async def dial(self, peer: str, port: int) -> AsyncIterator[AsyncPortStream]:
+        """As ``Node.dial``, with ``reader`` and ``writer`` in place of a socket."""
+        async with stream(self.client, peer, port) as opened:
+            yield opened
+
+    @asynccontextmanager
+    async def forward(
+        self, peer: str, port: int, *, local: int | Path | None = None
+    ) -> AsyncIterator[control.ForwardView]:
+        """As ``Node.forward``; gives how it began."""
+        async with forward(self.client, peer, port, local) as view:
+            yield view

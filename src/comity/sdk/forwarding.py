@@ -39,6 +39,7 @@ from comity.control import (
 )
 from comity.control.codec import from_plain
 from comity.errors import InvalidInput
+from comity.sdk import asks
 from comity.sdk.client import Client, Lines
 from comity.storage.sockets import listen_private
 from comity.transport.loopback import listen_here
@@ -46,17 +47,17 @@ from comity.transport.loopback import listen_here
 
 def expose(client: Client, request: ExposeRequest) -> ExposureView:
     """Let a peer reach a port of this machine, until that is ended or its agreement is. Denied."""
-    return client.call("expose", request, ExposureView)
+    return client.ask(asks.expose(request))
 
 
 def unexpose(client: Client, request: UnexposeRequest) -> UnexposeResult:
     """End that, and cut the connections that came by it. InvalidInput."""
-    return client.call("unexpose", request, UnexposeResult)
+    return client.ask(asks.unexpose(request))
 
 
 def exposures(client: Client) -> ExposuresResult:
     """Which ports are exposed, and to whom."""
-    return client.call("exposures", None, ExposuresResult)
+    return client.ask(asks.exposures())
 
 
 def forwards(client: Client) -> ForwardsResult:
@@ -79,7 +80,7 @@ def forward(
     ``any_user``; or the path of a Unix socket to make, mode 0600; by default one beside the daemon's own.
     InvalidInput, UntrustedPeer, Denied.
     """
-    with _listening(_beside(client, peer, port) if local is None else local) as listener:
+    with listening(beside(client, peer, port) if local is None else local) as listener:
         token = client.hand_over(listener.fileno())
         request = ForwardRequest(peer=peer, port=port, listener=token, any_user=any_user)
         with client.listen("forward", request) as lines:
@@ -142,7 +143,8 @@ class PortStream:
 
 
 @contextmanager
-def _listening(local: int | Path) -> Iterator[socket.socket]:
+def listening(local: int | Path) -> Iterator[socket.socket]:
+    """A listening socket on a port of 127.0.0.1, or at a path. InvalidInput."""
     if isinstance(local, int):
         if not 0 <= local <= 65535:
             raise InvalidInput(f"{local} is not a TCP port")
@@ -158,7 +160,7 @@ def _listening(local: int | Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def _beside(client: Client, peer: str, port: int) -> Path:
+def beside(client: Client, peer: str, port: int) -> Path:
     """A place for the socket of a forward, the same for the same words."""
     name = hashlib.sha256(peer.encode(errors="surrogateescape")).hexdigest()[:8]
     return client.runtime().path / f"{port}-{name}.sock"

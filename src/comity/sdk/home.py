@@ -16,13 +16,11 @@ from comity.identity.card import Card, JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
 from comity.identity.keys import Identity
+from comity.sdk.revocation import settle
 from comity.storage.config import Config
 from comity.storage.home import Home
 from comity.storage.keystore import FileKeyStore
-from comity.storage.private import read_private, write_private
-
-#: Beside the key, so that a card can be printed while the key itself is locked by a passphrase.
-FINGERPRINT_FILE = "fingerprint"
+from comity.storage.private import read_private
 
 
 def init(request: InitRequest, *, home: Path | None = None, passphrase: str | None = None) -> InitResult:
@@ -44,8 +42,7 @@ def init(request: InitRequest, *, home: Path | None = None, passphrase: str | No
     place.create()
     if not request.rename:
         identity = _identity(FileKeyStore(place.identity_key), passphrase)
-        text = f"{identity.public.fingerprint}\n"
-        write_private(place.path / FINGERPRINT_FILE, text.encode("ascii"), replace=True)
+        settle(place, identity, JoinUrl.parse(config.join))
     place.write_config(config)
     return card(place.path)
 
@@ -57,7 +54,13 @@ def card(home: Path | None = None) -> InitResult:
     config = place.read_config()
     pin = _fingerprint(place)
     line = str(Card(config.hostname, JoinUrl.parse(config.join).authority, pin))
-    return InitResult(hostname=config.hostname, fingerprint=str(pin), card=line, home=str(place.path))
+    return InitResult(
+        hostname=config.hostname,
+        fingerprint=str(pin),
+        card=line,
+        home=str(place.path),
+        certificate=str(place.retirement) if place.retirement.exists() else "",
+    )
 
 
 def locate(home: Path | None) -> Home:
@@ -105,7 +108,7 @@ def _identity(store: FileKeyStore, passphrase: str | None) -> Identity:
 
 
 def _fingerprint(place: Home) -> Fingerprint:
-    file = place.path / FINGERPRINT_FILE
+    file = place.fingerprint
     if file.exists():
         return Fingerprint.parse(read_private(file, limits.KEY_FILE_BYTES).decode("ascii", "replace"))
     return FileKeyStore(place.identity_key).load().public.fingerprint

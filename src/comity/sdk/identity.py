@@ -13,7 +13,7 @@ from comity import limits
 from comity.clock import SystemClock, rfc3339
 from comity.control.backup import BackupResult, RestoreResult
 from comity.errors import AlreadyInitialised, AlreadyRunning, FileUnusable
-from comity.sdk.home import FINGERPRINT_FILE, card, locate
+from comity.sdk.home import card, locate
 from comity.storage.backup import copy_database, put_database, read_backup, write_backup
 from comity.storage.home import Home
 from comity.storage.lease import Machine, read_holder
@@ -76,6 +76,13 @@ def restore(path: Path, passphrase: str, home: Path | None = None) -> RestoreRes
 
 
 def _small_files(place: Home) -> dict[str, Path]:
-    marker = place.path / FINGERPRINT_FILE
-    files = (place.config, marker, place.log_key, place.log_certificate, place.identity_key)
+    files = (
+        place.config,
+        place.fingerprint,
+        place.retirement,
+        place.rotation,
+        place.log_key,
+        place.log_certificate,
+        place.identity_key,
+    )
     return {file.name: file for file in files}

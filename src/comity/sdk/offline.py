@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from comity.clock import rfc3339
 from comity.control import AgreementVerification, Party
 from comity.identity.fingerprint import Fingerprint
+from comity.protocol.statements import Revocation
 from comity.protocol.trust import evidence
 
 #: No agreement file is larger.
@@ -56,7 +57,7 @@ def verify_agreement(data: bytes, anchors: Mapping[str, Fingerprint]) -> Agreeme
         rendezvous=request.rendezvous,
         network=request.network,
         revoked=revocation is not None,
-        revoked_at=rfc3339(revocation.issued) if revocation else None,
+        revoked_at=rfc3339(revocation.issued) if isinstance(revocation, Revocation) else None,
         revoked_by=_name_of(revocation.issuer, found) if revocation else "",
     )
 

@@ -18,6 +18,8 @@ from comity.control import (
     PendingResult,
     RejectRequest,
     RejectResult,
+    RetireRequest,
+    RetireResult,
     RevokeRequest,
     RevokeResult,
     TrustResult,
@@ -59,6 +61,11 @@ def agreements(client: Client) -> TrustResult:
 def revoke(client: Client, request: RevokeRequest) -> RevokeResult:
     """End an agreement, at once here; ``wait_seconds`` bounds how long the peer is tried to be told."""
     return client.ask(asks.revoke(request))
+
+
+def retire(client: Client, request: RetireRequest) -> RetireResult:
+    """End a key for good: this node's own, or the one in a revocation certificate. FileUnusable."""
+    return client.call("retire", request, RetireResult, wait=request.wait_seconds)
 
 
 def export(client: Client, request: ExportRequest) -> AgreementFile:

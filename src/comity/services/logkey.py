@@ -14,6 +14,7 @@ from comity.entropy import Entropy
 from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.protocol.statements import LogKey, open_statement
+from comity.protocol.wire import decode_canonical
 from comity.services.notary import Notary
 from comity.storage.logkey import AuditKey
 from comity.storage.private import read_private, write_private
@@ -48,6 +49,17 @@ def make_certificate(key: AuditKey, notary: Notary, clock: Clock, entropy: Entro
         key=key.public.hex(),
     )
     return notary.sign(statement)
+
+
+def origin_of(path: Path) -> str | None:
+    """How the log is named in the certificate at ``path``, whichever key of this node has signed that."""
+    if not path.exists():
+        return None
+    try:
+        envelope = Envelope.from_json(read_private(path, limits.STATEMENT_BYTES))
+        return decode_canonical(envelope.payload, LogKey, limits.STATEMENT_BYTES).origin
+    except RemoteProtocolError:
+        return None
 
 
 def _kept(path: Path, key: AuditKey, notary: Notary, now: int) -> Envelope | None:

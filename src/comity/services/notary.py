@@ -32,6 +32,7 @@ from comity.protocol.statements import (
     payload,
     payload_type,
 )
+from comity.protocol.succession import Retirement
 from comity.storage.trust import TrustStore
 
 P = TypeVar("P", bound=PairStatement)
@@ -108,6 +109,10 @@ class Notary:
         """The certificate of an HPKE key of ours (rule 4)."""
         frame = self._frame(limits.SEALING_KEY_LIFETIME) | {"expires": expires}
         return self.sign(SealingKey(**frame, public=public.hex(), sequence=sequence))
+
+    def retirement(self, reason: str) -> Envelope:
+        """The end of this node's key, for good."""
+        return self.sign(Retirement(**self._frame(limits.REVOCATION_LIFETIME), reason=reason))
 
     def receipt(
         self,

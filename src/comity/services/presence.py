@@ -14,12 +14,14 @@ from collections.abc import Awaitable, Callable
 
 from comity import limits
 from comity.errors import ComityError, LocalProtocolError, RendezvousUnreachable
+from comity.identity.keys import PublicKey
 from comity.protocol.registry import Mail, Registered, RelayOffer
 
 log = logging.getLogger("comity.rendezvous")
 
 OnMail = Callable[[Mail], Awaitable[None]]
 OnOffer = Callable[[RelayOffer], Awaitable[None]]
+OnRetired = Callable[[PublicKey, str], Awaitable[None]]
 OnRegistered = Callable[[], Awaitable[None]]
 
 
@@ -34,6 +36,7 @@ class Presence:
         self._came = asyncio.Event()
         self._mail: OnMail | None = None
         self._offer: OnOffer | None = None
+        self._retired: OnRetired | None = None
         self._at_once: list[OnRegistered] = []
         self._again: list[OnRegistered] = []
         #: Why this node is not registered, or None.
@@ -46,14 +49,21 @@ class Presence:
         self.changed = asyncio.Event()
 
     def connect(
-        self, *, mail: OnMail, offer: OnOffer, registered: list[OnRegistered], again: list[OnRegistered]
+        self,
+        *,
+        mail: OnMail,
+        offer: OnOffer,
+        retired: OnRetired,
+        registered: list[OnRegistered],
+        again: list[OnRegistered],
     ) -> None:
         """Who is told, one after the other. Before the client runs.
 
         ``registered`` after each registration, ``again`` also every ``limits.MAINTENANCE_EVERY`` seconds from
         then on, while it lasts.
         """
-        self._mail, self._offer, self._at_once, self._again = mail, offer, registered, again
+        self._mail, self._offer, self._retired = mail, offer, retired
+        self._at_once, self._again = registered, again
 
     @property
     def state(self) -> str:
@@ -121,6 +131,15 @@ class Presence:
         if self._offer is None:
             raise LocalProtocolError("a relay offer came before anybody was there to take it")
         await self._offer(offer)
+
+    async def retired(self, key: PublicKey, retirement: str) -> None:
+        """A peer's key is said to be retired."""
+        if self._retired is None:
+            raise LocalProtocolError("word of a retired key came before anybody was there to check it")
+        try:
+            await self._retired(key, retirement)
+        except ComityError as error:
+            log.warning("retirement not taken", extra={"fields": {"code": error.code, "why": error}})
 
     def lost(self, error: Exception) -> None:
         """The connection ended, or could not be made."""

@@ -14,7 +14,6 @@ is known elsewhere.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -23,40 +22,19 @@ from pathlib import Path
 from typing import Protocol
 
 from comity import limits
-from comity.errors import LocalProtocolError, StorageUnusable, TooLarge
+from comity.errors import LocalProtocolError, TooLarge
 from comity.protocol.exchange.names import check_name
 from comity.storage.failures import FilesReported
+from comity.storage.parts import FilePart, FileSource, Part, Source
 from comity.storage.private import check_private_folder, make_private_folder
-
-Buffer = bytes | bytearray | memoryview
 
 _SUFFIX = ".part"
 #: How filesystems without hard links answer (vfat, some FUSE and SMB mounts).
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync leaves data in the drive's cache
 
 
 class Occupied(Exception):
     """Something is under this name already: no failure, the caller takes the next name."""
-
-
-class Part(Protocol):
-    """The bytes of one artifact on their way in. One thread at a time. Raises DiskFull, StorageUnusable."""
-
-    def write(self, offset: int, data: Buffer) -> None:
-        """Put all of ``data`` at ``offset``."""
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill ``buffer`` from ``offset``; what was never written reads as zeros."""
-
-    def hole(self, offset: int, length: int) -> bool:
-        """Whether it is known, without reading, that nothing was ever written there."""
-
-    def sync(self) -> None:
-        """Return when everything written is on disk."""
-
-    def close(self) -> None:
-        """Give up the descriptor; the part stays until it is discarded."""
 
 
 class BlobStore(Protocol):
@@ -88,6 +66,9 @@ class BlobStore(Protocol):
 
     def present(self, folder: str, name: str) -> bool:
         """Whether a received file is still there."""
+
+    def source(self, folder: str, name: str) -> Source | None:
+        """What a received file holds now; None where it is gone."""
 
     def path(self, folder: str, name: str) -> str:
         """Where a received file lies, for a person."""
@@ -147,7 +128,7 @@ class FileBlobStore:
                 os.close(descriptor)
                 self.discard(part)
                 raise
-        return _FilePart(descriptor, self._received)
+        return FilePart(descriptor, self._received)
 
     def reopen(self, part: str, size: int) -> Part | None:
         with FilesReported(self._received):
@@ -160,7 +141,7 @@ class FileBlobStore:
             if os.fstat(descriptor).st_size != size:
                 os.close(descriptor)
                 return None
-        return _FilePart(descriptor, self._received)
+        return FilePart(descriptor, self._received)
 
     def parts(self) -> tuple[str, ...]:
         with FilesReported(self._received):
@@ -209,6 +190,20 @@ class FileBlobStore:
         status = self._lstat(folder, name)
         return status is not None and stat.S_ISREG(status.st_mode)
 
+    def source(self, folder: str, name: str) -> Source | None:
+        check_name(name)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with FilesReported(self._received):
+            try:
+                with self._folder(folder, create=False) as there:
+                    descriptor = os.open(name, flags, dir_fd=there)
+            except OSError:  # moved away, or something else is there now
+                return None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return FileSource(descriptor, self._received)
+        os.close(descriptor)
+        return None
+
     def path(self, folder: str, name: str) -> str:
         return str(self._received / folder / name)
 
@@ -242,46 +237,6 @@ class FileBlobStore:
             yield descriptor
         finally:
             os.close(descriptor)
-
-
-class _FilePart:
-    def __init__(self, descriptor: int, where: Path) -> None:
-        self._descriptor = descriptor
-        self._where = where
-
-    def write(self, offset: int, data: Buffer) -> None:
-        view = memoryview(data)
-        with FilesReported(self._where):
-            while view:
-                written = os.pwrite(self._descriptor, view, offset)
-                offset += written
-                view = view[written:]
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        with FilesReported(self._where):
-            while buffer:
-                count = os.preadv(self._descriptor, [buffer], offset)
-                if count == 0:
-                    raise StorageUnusable(f"a part in {self._where.parent} is shorter than it was")
-                offset += count
-                buffer = buffer[count:]
-
-    def hole(self, offset: int, length: int) -> bool:
-        if not hasattr(os, "SEEK_DATA"):
-            return False
-        try:
-            return os.lseek(self._descriptor, offset, os.SEEK_DATA) >= offset + length
-        except OSError as error:
-            return error.errno == errno.ENXIO  # no data from there to the end
-
-    def sync(self) -> None:
-        with FilesReported(self._where):
-            os.fsync(self._descriptor)
-            if _FULL_SYNC is not None:
-                fcntl.fcntl(self._descriptor, _FULL_SYNC)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 def _open_folder(path: str, at: int | None = None) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from comity.errors import DiskFull, LocalProtocolError
 from comity.protocol.exchange.names import check_name
-from comity.storage.blobs import Buffer, Occupied, Part, numbered, too_many
+from comity.storage.blobs import Occupied, numbered, too_many
+from comity.storage.parts import Buffer, Part, Source
 
 
 class MemoryBlobStore:
@@ -65,6 +66,10 @@ class MemoryBlobStore:
         check_name(name)
         return (folder, name) in self._files
 
+    def source(self, folder: str, name: str) -> Source | None:
+        content = self._files.get((folder, name))
+        return None if content is None else _MemoryPart(self, content)
+
     def path(self, folder: str, name: str) -> str:
         return f"memory:{folder}/{name}"
 
@@ -87,6 +92,7 @@ class _MemoryPart:
     def __init__(self, store: MemoryBlobStore, content: bytearray) -> None:
         self._store = store
         self._content = content
+        self.size = len(content)
 
     def write(self, offset: int, data: Buffer) -> None:
         self._store.take(len(data))

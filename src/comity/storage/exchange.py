@@ -53,6 +53,7 @@ CREATE TABLE transfer (
     UNIQUE (direction, peer, transfer)
 );
 CREATE INDEX transfer_by_name ON transfer (name, direction, state);
+CREATE INDEX transfer_by_manifest ON transfer (manifest);
 CREATE INDEX transfer_by_state ON transfer (state, direction);
 CREATE INDEX transfer_by_peer ON transfer (peer, direction, state);
 """
@@ -136,6 +137,24 @@ class ExchangeStore:
             "direction = 'out' AND state = 'interrupted' AND peer = ? AND agreement = ? AND name = ?"
             " AND bytes = ? ORDER BY id DESC LIMIT 1",
             *(peer.hex, agreement, name, size),
+        )
+        return found[0] if found else None
+
+    def sent_before(self, peer: PublicKey, agreement: str, name: str) -> str | None:
+        """The manifest's digest of the newest thing of this name that ``peer`` has a receipt for."""
+        found = self._select(
+            "direction = 'out' AND state = 'done' AND peer = ? AND agreement = ? AND name = ?"
+            " ORDER BY id DESC LIMIT 1",
+            *(peer.hex, agreement, name),
+        )
+        return found[0].manifest if found else None
+
+    def arrived_before(self, peer: PublicKey, agreement: str, manifest: str) -> StoredTransfer | None:
+        """What ``peer`` sent, whole, with this manifest and under this agreement: its newest row."""
+        found = self._select(
+            "direction = 'in' AND state = 'done' AND peer = ? AND agreement = ? AND manifest = ?"
+            " ORDER BY id DESC LIMIT 1",
+            *(peer.hex, agreement, manifest),
         )
         return found[0] if found else None
 

@@ -52,6 +52,30 @@ class Home:
         return self.path / "identity.key"
 
     @property
+    def next_key(self) -> Path:
+        """The new key of a rotation that is under way."""
+        return self.path / "identity.key.next"
+
+    @property
+    def fingerprint(self) -> Path:
+        """The key's fingerprint, so that a card can be printed while the key is locked by a passphrase."""
+        return self.path / "fingerprint"
+
+    @property
+    def retirement(self) -> Path:
+        """The key's revocation certificate."""
+        return self.path / "retirement.json"
+
+    @property
+    def rotation(self) -> Path:
+        """The word of the key before this one, where there was one."""
+        return self.path / "rotation.json"
+
+    def former(self, fingerprint: str) -> Path:
+        """The folder of what an earlier key of this node has left."""
+        return self.path / "former" / fingerprint[:16]
+
+    @property
     def log_key(self) -> Path:
         return self.path / "log.key"
 

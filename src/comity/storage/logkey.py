@@ -29,7 +29,7 @@ from comity.storage.private import read_private, write_private
 
 @dataclass(frozen=True)
 class AuditKey:
-    """``origin`` names the log in its checkpoints: the same for the identity's whole life."""
+    """``origin`` names the log in its checkpoints: the same for its whole life, whatever key the node has."""
 
     origin: str
     private: Ed25519PrivateKey = field(repr=False)
@@ -45,8 +45,11 @@ class AuditKey:
         return self.private.public_key().public_bytes_raw()
 
 
-def load_audit_key(path: Path, owner: PublicKey) -> AuditKey:
-    """The key at ``path``, made first where there is none; HomeUnsafe, StorageUnusable, DiskFull."""
+def load_audit_key(path: Path, owner: PublicKey, origin: str | None = None) -> AuditKey:
+    """The key at ``path``, made first where there is none; HomeUnsafe, StorageUnusable, DiskFull.
+
+    ``origin`` is the log's name, where it was given one under an earlier key of the owner.
+    """
     if not path.exists():
         key = AuditKey.generate(owner)
         pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -58,4 +61,4 @@ def load_audit_key(path: Path, owner: PublicKey) -> AuditKey:
         private = None  # not chained: the cause may quote the file
     if not isinstance(private, Ed25519PrivateKey):
         raise StorageUnusable(f"{path} is damaged", hint="restore the home folder from a backup")
-    return AuditKey(log_origin(owner), private)
+    return AuditKey(origin or log_origin(owner), private)

@@ -106,6 +106,13 @@ def write_private(path: Path, data: bytes, *, replace: bool) -> None:
         sync_folder(path.parent)
 
 
+def move_private(source: Path, target: Path) -> None:
+    """Put one private file in another's place, durably; StorageUnusable, DiskFull."""
+    with FilesReported(target):
+        source.replace(target)
+        sync_folder(target.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

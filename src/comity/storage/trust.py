@@ -37,6 +37,11 @@ CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     realm TEXT NOT NULL, peer TEXT NOT NULL, message_id TEXT NOT NULL, envelope TEXT NOT NULL
 );
+CREATE TABLE retired_key (
+    key TEXT PRIMARY KEY, at INTEGER NOT NULL, reason TEXT NOT NULL, envelope TEXT NOT NULL,
+    published INTEGER NOT NULL
+);
+CREATE TABLE own_key (realm TEXT PRIMARY KEY, key TEXT NOT NULL);
 CREATE TABLE peer_sealing_key (
     realm TEXT NOT NULL, peer TEXT NOT NULL,
     sequence INTEGER NOT NULL, expires INTEGER NOT NULL, public TEXT NOT NULL,
@@ -66,6 +71,17 @@ class PeerSealingKey:
     sequence: int
     expires: int
     public: bytes
+
+
+@dataclass(frozen=True)
+class RetiredKey:
+    """A key that its own certificate has ended. ``published``: the rendezvous has it too."""
+
+    key: PublicKey
+    at: int
+    reason: str
+    envelope: str
+    published: bool
 
 
 class TrustStore:
@@ -141,6 +157,37 @@ class TrustStore:
             (self._realm, peer.hex),
         )
         return [msgspec.json.decode(row[0], type=Agreement) for row in rows.fetchall()]
+
+    # ── keys that have ended ──────────────────────────────────────────────────────────────────────────
+
+    def retire(self, retired: RetiredKey) -> None:
+        """Write it over what was kept of that key. A retired key is so in every realm."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO retired_key (key, at, reason, envelope, published)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (retired.key.hex, retired.at, retired.reason, retired.envelope, retired.published),
+        )
+
+    def retired(self, key: PublicKey) -> RetiredKey | None:
+        found = [one for one in self.retired_keys() if one.key == key]
+        return found[0] if found else None
+
+    def retired_keys(self) -> list[RetiredKey]:
+        rows = self._db.execute(
+            "SELECT key, at, reason, envelope, published FROM retired_key ORDER BY rowid"
+        ).fetchall()
+        return [RetiredKey(PublicKey.from_hex(row[0]), row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+    def take_over(self, own: PublicKey) -> str | None:
+        """Note under which key this realm's statements are signed now; the one before, where it changed."""
+        row = self._db.execute("SELECT key FROM own_key WHERE realm = ?", (self._realm,)).fetchone()
+        self._db.execute("INSERT OR REPLACE INTO own_key (realm, key) VALUES (?, ?)", (self._realm, own.hex))
+        return None if row is None or row[0] == own.hex else str(row[0])
+
+    def forget_numbers(self) -> None:
+        """Begin counting anew, and owe nothing: for a new key of our own, with which nobody has dealt."""
+        for table in ("pair_sequence", "outbox"):
+            self._db.execute(f"DELETE FROM {table} WHERE realm = ?", (self._realm,))  # noqa: S608  constants above
 
     # ── sequences (SECURITY.md rule 2) ────────────────────────────────────────────────────────────────
 

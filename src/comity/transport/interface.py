@@ -211,6 +211,9 @@ class RendezvousListener(Protocol):
     async def relay_offered(self, offer: RelayOffer) -> None:
         """A peer waits at the relay."""
 
+    async def retired(self, key: PublicKey, retirement: str) -> None:
+        """A peer's key is said to be retired; ``retirement`` is the envelope that has to prove it."""
+
     def lost(self, error: Exception) -> None:
         """The connection ended; the client reconnects by itself unless the error is final."""
 
@@ -250,6 +253,9 @@ class Rendezvous(Protocol):
 
     async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
         """This side's ticket for a lane to ``peer``. PeerUnreachable where the peer is not online."""
+
+    async def retire(self, key: PublicKey, retirement: str) -> None:
+        """Publish the revocation certificate of a key, this node's own or another's."""
 
     def update(self, *, public: bool, tags: Sequence[str]) -> None:
         """What the next registration claims; registers again at once when online."""

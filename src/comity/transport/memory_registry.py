@@ -19,6 +19,7 @@ from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.errors import (
     InvalidInput,
+    KeyRetired,
     MailboxFull,
     NameTaken,
     PeerUnreachable,
@@ -32,6 +33,7 @@ from comity.protocol.registry import (
     Acknowledge,
     AskRelay,
     Done,
+    Failure,
     Find,
     Found,
     Mail,
@@ -44,10 +46,13 @@ from comity.protocol.registry import (
     Reserve,
     Resolve,
     Resolved,
+    Retire,
+    Retired,
     ServerMessage,
     Superseded,
     Ticket,
 )
+from comity.protocol.succession import open_retirement
 from comity.protocol.tickets import TicketBook
 
 LetterName = tuple[str, str]  # sender and message id, in hexadecimal
@@ -87,6 +92,8 @@ class MemoryRegistry:
         self.entropy = entropy
         self.members: dict[str, Member] = {}
         self.tickets = TicketBook()
+        self.numbers = 0  # that were given out
+        self.retired: dict[str, str] = {}
 
     # ── registration ──────────────────────────────────────────────────────────────────────────────────
 
@@ -95,13 +102,18 @@ class MemoryRegistry:
         key."""
         if claim.network != self.network:
             raise not_admitted()
+        if claim.key.hex in self.retired:
+            raise KeyRetired("this key was retired")
+        if claim.predecessor is not None and claim.key.hex not in self.members:
+            self.succeed(claim.predecessor, claim)
         holder = self._named(claim.hostname)
         if holder is not None and holder.key != claim.key:
             raise NameTaken(f"the name {claim.hostname} belongs to another key")
         member = self.members.get(claim.key.hex)
         now = int(self.clock.now())
         if member is None:
-            place = limits.NODE_FIRST + limits.NODE_STEP * len(self.members)
+            place = limits.NODE_FIRST + limits.NODE_STEP * self.numbers
+            self.numbers += 1
             member = self.members[claim.key.hex] = Member(claim.key, place, claim, now)
         elif claim.sealing.sequence < member.claim.sealing.sequence:
             raise RemoteProtocolError("the sealing key is older than the one that is registered")
@@ -149,11 +161,36 @@ class MemoryRegistry:
                 self.members[seat.key.hex].letters.pop((request.sender, request.message_id), None)
             case Reserve():
                 self.members[seat.key.hex].reserved = frozenset(request.senders)
+                for key in filter(self.retired.get, request.senders):
+                    seat.push(Retired(key=key, retirement=self.retired[key]))
+            case Retire():
+                self.retire(seat, request)
             case AskRelay():
                 return Ticket(id=request.id, ticket=self.relay(seat, request).hex())
             case Ping():
                 pass
         return Done(id=request.id)
+
+    def retire(self, seat: Seat, request: Retire) -> None:
+        """Turn a key out on its own word, and tell those who reserve slots for it."""
+        open_retirement(PublicKey.from_hex(request.key), request.retirement)
+        self.retired[request.key] = request.retirement
+        gone = self.members.pop(request.key, None)
+        for member in self.members.values():
+            if member.seat is not None and request.key in member.reserved:
+                member.seat.push(Retired(key=request.key, retirement=request.retirement))
+        if gone is not None and gone.seat is not None:
+            if gone.seat is seat:
+                seat.push(Done(id=request.id))
+            gone.seat.push(Failure(id=0, code=KeyRetired.code, message="this key was retired"))
+            gone.seat.leave()
+
+    def succeed(self, old: PublicKey, claim: Claim) -> None:
+        """Turn a key out in favour of the one that it has named. KeyRetired."""
+        if old.hex in self.retired:
+            raise KeyRetired("the key that names this one its successor was retired before")
+        self.members.pop(old.hex, None)
+        self.retired[old.hex] = ""
 
     def find_member(self, request: Resolve) -> Member:
         """The one that is asked for. UnknownPeer; InvalidInput unless exactly one question was asked."""

@@ -37,6 +37,7 @@ from comity.protocol.registry import (
     encode_message,
     parse_node_message,
 )
+from comity.protocol.statements import Predecessor
 from comity.protocol.tickets import Role
 from comity.transport.interface import RendezvousListener
 from comity.transport.memory_channel import MemoryChannel
@@ -261,6 +262,7 @@ class MemoryRendezvous(RendezvousClient):
         tags: Sequence[str] = (),
         clock: Clock | None = None,
         join: JoinUrl | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         own_clock = clock or server.registry.clock
         pinned = join or server.join
@@ -277,4 +279,5 @@ class MemoryRendezvous(RendezvousClient):
             entropy=entropy,
             instance=instance,
             connect=server.connector(place, identity.public, pinned),
+            predecessor=predecessor,
         )

@@ -35,8 +35,10 @@ from comity.protocol.registry import (
     Reserve,
     Resolve,
     Resolved,
+    Retire,
     Ticket,
 )
+from comity.protocol.statements import Predecessor
 from comity.transport.channel import SecureChannel
 from comity.transport.interface import LinkInfo, RendezvousListener
 from comity.transport.rendezvous_calls import A, check_record
@@ -64,7 +66,8 @@ class PinnedConnector:
 class RendezvousClient:
     """``sealing_key`` returns the certificate of the HPKE key in use, the same envelope until that changes.
 
-    ``instance`` (32 hexadecimal digits) is drawn once per daemon start. Call it from one event loop only. The
+    ``instance`` (32 hexadecimal digits) is drawn once per daemon start. ``predecessor`` is the key whose
+    place this one takes, until it has. Call it from one event loop only. The
     listener's ``lost`` is told of each end of a connection and of each attempt that failed.
     """
 
@@ -83,12 +86,15 @@ class RendezvousClient:
         entropy: Entropy,
         instance: str,
         connect: Connector | None = None,
+        predecessor: Predecessor | None = None,
         way: Way | None = None,
     ) -> None:
         self.fingerprint = join.fingerprint
         self.network = join.network
         self.authority = join.authority
         self._invitation = join.invitation
+        self._predecessor = predecessor
+        self._last: Connection | None = None
         self._listener = listener
         self._sealing_key = sealing_key
         self._register = register
@@ -198,6 +204,10 @@ class RendezvousClient:
         answer = await self._ask(lambda number: AskRelay(id=number, peer=peer.hex, call=call.hex()), Ticket)
         return bytes.fromhex(answer.ticket)
 
+    async def retire(self, key: PublicKey, retirement: str) -> None:
+        """See ``interface.Rendezvous``; KeyRetired may end the connection before the answer comes."""
+        await self._ask(lambda number: Retire(id=number, key=key.hex, retirement=retirement), Done)
+
     def update(self, *, public: bool, tags: Sequence[str]) -> None:
         """See ``interface.Rendezvous``."""
         self._public, self._tags = public, tuple(tags)
@@ -216,7 +226,9 @@ class RendezvousClient:
         self._listener.lost(problem)
 
     def _over(self, channel: FrameChannel) -> Connection:
-        return Connection(
+        if self._last is not None and self._last.registered is not None:
+            self._predecessor = None  # taken over for good
+        self._last = Connection(
             channel,
             self._listener,
             self._claim,
@@ -225,4 +237,6 @@ class RendezvousClient:
             instance=self._instance,
             clock=self._clock,
             invitation=self._invitation,
+            predecessor=self._predecessor,
         )
+        return self._last

@@ -18,6 +18,7 @@ from comity import limits
 from comity.errors import (
     ComityError,
     InvalidInput,
+    KeyRetired,
     LinkLost,
     MailboxFull,
     NameTaken,
@@ -60,6 +61,7 @@ _REFUSALS: dict[str, type[ComityError]] = {
         RendezvousRefused,
         NameTaken,
         NotAdmitted,
+        KeyRetired,
         RateLimited,
         MailboxFull,
         UnknownPeer,

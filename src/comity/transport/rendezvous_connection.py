@@ -21,6 +21,7 @@ from comity import limits
 from comity.clock import Clock
 from comity.errors import (
     ComityError,
+    KeyRetired,
     NameTaken,
     NotAdmitted,
     RemoteProtocolError,
@@ -48,10 +49,12 @@ from comity.protocol.registry import (
     Register,
     Registered,
     RelayOffer,
+    Retired,
     ServerMessage,
     Superseded,
     parse_server_message,
 )
+from comity.protocol.statements import Predecessor
 from comity.transport.interface import Buffer, RendezvousListener
 from comity.transport.rendezvous_calls import Calls, check_address, encode_request, refusal
 from comity.transport.rendezvous_pushes import Pushes
@@ -120,6 +123,7 @@ class Connection:
         instance: str,
         clock: Clock,
         invitation: str | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self._channel = channel
         self._claim = claim
@@ -127,6 +131,7 @@ class Connection:
         self._network = network
         self._instance = instance
         self._invitation = invitation
+        self._predecessor = predecessor
         self._clock = clock
         self._nonce = ""
         self._claimed: Claim | None = None
@@ -192,6 +197,7 @@ class Connection:
             statement=statement.to_json().decode(),
             sealing_key=claim.sealing_key.to_json().decode(),
             invitation=self._invitation,
+            predecessor=None if self.registered else self._predecessor,
         )
 
     def _accept(self, answer: Registered, claim: Claim) -> None:
@@ -219,7 +225,7 @@ class Connection:
 
     def _take(self, message: ServerMessage) -> None:
         match message:
-            case Mail() | RelayOffer():
+            case Mail() | RelayOffer() | Retired():
                 self._pushes.put(message)
             case Superseded():
                 if message.instance != self._instance:
@@ -244,7 +250,7 @@ class Connection:
                     await self.calls.ask(lambda number: Ping(id=number), Done)
                 else:
                     await self._register_again(claim)
-            except (NameTaken, NotAdmitted):
+            except (NameTaken, NotAdmitted, KeyRetired):
                 raise
             except RendezvousRefused as error:  # tried again at the next heartbeat
                 log.warning("the rendezvous refused: %s", error.message)

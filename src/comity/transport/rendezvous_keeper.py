@@ -18,6 +18,7 @@ from comity.entropy import Entropy
 from comity.errors import (
     ComityError,
     IdentityMismatch,
+    KeyRetired,
     NameTaken,
     NotAdmitted,
     PeerUnreachable,
@@ -36,7 +37,7 @@ log = logging.getLogger("comity.transport")
 Connector = Callable[[], Awaitable[FrameChannel]]
 
 #: Trying again changes nothing: ``run`` returns.
-FINAL = (NameTaken, NotAdmitted, SupersededHere)
+FINAL = (NameTaken, NotAdmitted, KeyRetired, SupersededHere)
 #: A person has to act first, or the other side: tried at the slowest pace from the start.
 _SLOW = (RendezvousIdentityMismatch, VersionMismatch, ProxyAuthentication)
 _DOUBLINGS = 16  # the longest pause is reached long before

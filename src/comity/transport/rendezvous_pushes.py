@@ -16,12 +16,13 @@ from typing import NoReturn
 
 from comity import limits
 from comity.errors import RendezvousUnreachable
-from comity.protocol.registry import Mail, Registered, RelayOffer
+from comity.identity.keys import PublicKey
+from comity.protocol.registry import Mail, Registered, RelayOffer, Retired
 from comity.transport.interface import RendezvousListener
 
 log = logging.getLogger("comity.transport")
 
-Push = Registered | Mail | RelayOffer
+Push = Registered | Mail | RelayOffer | Retired
 
 
 class Pushes:
@@ -67,6 +68,8 @@ class Pushes:
                 await self._listener.mail(push)
             case RelayOffer():
                 await self._listener.relay_offered(push)
+            case Retired():
+                await self._listener.retired(PublicKey.from_hex(push.key), push.retirement)
 
 
 def _is_kept(push: Push) -> bool:

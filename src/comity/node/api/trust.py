@@ -1,4 +1,5 @@
-"""Agreements: handshake, pending, approve, reject, confirm, trust, revoke, agreement-export."""
+"""Agreements: handshake, pending, approve, reject, confirm, trust, revoke, retire,
+agreement-export."""
 
 from __future__ import annotations
 
@@ -40,6 +41,10 @@ def routes(operations: Operations) -> APIRouter:
     @router.post("/revoke", response_model=control.RevokeResult)
     async def revoke(request: control.RevokeRequest) -> Response:
         return reply(await trust.ending.revoke(request))
+
+    @router.post("/retire", response_model=control.RetireResult)
+    async def retire(request: control.RetireRequest) -> Response:
+        return reply(await trust.retiring.retire(request))
 
     @router.post("/agreement-export", response_model=control.AgreementFile)
     async def export(request: control.ExportRequest) -> Response:

@@ -39,6 +39,7 @@ from comity.protocol.events.messages import (
     Subscribed,
     encode_message,
     parse_message,
+    size_of,
 )
 from comity.protocol.events.topics import Filter
 
@@ -125,6 +126,11 @@ TRANSITIONS: Mapping[tuple[State, type[Event]], frozenset[State]] = {
     (State.OPEN, Tick): frozenset({State.OPEN}),
 }
 
+#: What may wait for an acknowledgement: the broker looks only before a page whether there is room for it.
+_WINDOW_BYTES = limits.EVENTS_UNACKNOWLEDGED_BYTES + limits.EVENTS_PER_MESSAGE * (
+    limits.EVENT_BYTES + limits.TOPIC_CHARS + limits.EVENT_OVERHEAD_BYTES
+)
+
 #: Codes that mean the same on both sides.
 _SHARED: dict[str, type[ComityError]] = {
     error.code: error for error in (BrokerFull, ConsumerReplaced, Denied, TooLarge)
@@ -145,7 +151,8 @@ class Subscriber:
         self._filter = Filter(wanted.pattern)
         self._own = own
         self._last = 0
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[tuple[int, int]] = deque()  # position and size
+        self._waiting_bytes = 0
         self._acknowledged = 0
         self._heard = 0.0
         self._spoke = 0.0
@@ -207,8 +214,10 @@ class Subscriber:
             if self._wanted.sender not in (None, event.sender):
                 raise RemoteProtocolError("an event of another sender than was asked for")
             self._last = event.position
-            self._waiting.append(event.position)
-        if len(self._waiting) > limits.EVENTS_UNACKNOWLEDGED:
+            size = size_of(event)
+            self._waiting.append((event.position, size))
+            self._waiting_bytes += size
+        if len(self._waiting) > limits.EVENTS_UNACKNOWLEDGED or self._waiting_bytes > _WINDOW_BYTES:
             raise RemoteProtocolError("the broker sends more than may wait for an acknowledgement")
         return (Arrived(events),)
 
@@ -219,8 +228,8 @@ class Subscriber:
         if position <= self._acknowledged:
             return ()
         self._acknowledged = position
-        while self._waiting and self._waiting[0] <= position:
-            self._waiting.popleft()
+        while self._waiting and self._waiting[0][0] <= position:
+            self._waiting_bytes -= self._waiting.popleft()[1]
         return (self._say(Acknowledge(position=position), now),)
 
     def _tick(self, now: float) -> tuple[Output, ...]:

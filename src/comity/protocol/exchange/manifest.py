@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,24 +58,6 @@ def unpack_entries(data: memoryview) -> tuple[Entry, ...]:
 def digest_text(raw: bytes) -> str:
     """``sha256:`` and 64 hexadecimal digits."""
     return f"sha256:{raw.hex()}"
-
-
-def fixed_length(size: int) -> int:
-    """How long the chunks of an artifact of ``size`` bytes without inner structure are, but the last."""
-    small = limits.SMALL_CHUNK_BYTES
-    return small if size <= small * limits.SMALL_CHUNKS else limits.CHUNK_BYTES
-
-
-def fixed_edges(size: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of each chunk of an artifact without inner structure."""
-    step = fixed_length(size)
-    for offset in range(0, size, step):
-        yield offset, min(step, size - offset)
-
-
-def fixed_count(size: int) -> int:
-    """How many chunks ``fixed_edges`` yields."""
-    return -(-size // fixed_length(size))
 
 
 def check_announced(size: int, chunks: int) -> None:

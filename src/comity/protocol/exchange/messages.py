@@ -56,7 +56,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender would send. ``bytes`` is the logical size, ``nonce`` comes back in the receipt.
 
     ``transfer`` and ``nonce`` stay the same when an interrupted transfer is taken up again. ``digests`` says
-    what the manifest's digests cover (``manifest.Digests``).
+    what the manifest's digests cover (``manifest.Digests``). ``basis`` is the manifest's digest of something
+    that arrived before, under this agreement: chunks that are in it need not travel.
     """
 
     transfer: Hex16
@@ -68,6 +69,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Digest
     charter: Digest | None
     digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
+    basis: Digest | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):

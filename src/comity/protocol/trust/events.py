@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comity.protocol.statements import Approval, HandshakeRequest, Rejection, Revocation
-from comity.protocol.trust.relationship import Agreement, Incoming, Outgoing
+from comity.protocol.trust.relationship import Agreement, Incoming, Outgoing, Relationship
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,12 @@ class RequestIssued:
 
 @dataclass(frozen=True)
 class RequestArrived:
+    """``predecessor``: the partner's key whose verified Rotation the request carries."""
+
     statement: HandshakeRequest
     digest: str
     envelope: str
+    predecessor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,22 @@ class RevocationArrived:
     envelope: str
 
 
+@dataclass(frozen=True)
+class PeerKeyEnded:
+    """The peer's key was retired (``envelope`` holds the proof), or rotated to another (it is empty)."""
+
+    reason: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class OwnKeyEnded:
+    """Our own key was: ``envelope`` as above; where it is empty, the agreement is to be renewed."""
+
+    reason: str
+    envelope: str
+
+
 Event = (
     RequestIssued
     | RequestArrived
@@ -67,6 +86,8 @@ Event = (
     | RejectionArrived
     | RevocationIssued
     | RevocationArrived
+    | PeerKeyEnded
+    | OwnKeyEnded
 )
 
 
@@ -89,7 +110,7 @@ class Agreed:
 
 @dataclass(frozen=True)
 class Ended:
-    """An agreement ended, by a revocation of either side."""
+    """An agreement ended, by a revocation of either side or with a key."""
 
     agreement: Agreement
 
@@ -102,3 +123,6 @@ class TurnedDown:
 
 
 Effect = ApproveMutual | Agreed | Ended | TurnedDown
+
+#: The relationship after an event, and what follows from it.
+Outcome = tuple[Relationship, tuple[Effect, ...]]

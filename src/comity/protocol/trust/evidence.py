@@ -21,8 +21,9 @@ from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
-from comity.protocol.statements import Approval, HandshakeRequest, Revocation, open_statement
+from comity.protocol.statements import Approval, HandshakeRequest, Revocation, open_statement, payload_type
 from comity.protocol.statements import digest as statement_digest
+from comity.protocol.succession import Retirement, open_retirement
 
 FORMAT = "comity-agreement/1"
 FILE_BYTES = 8 * limits.STATEMENT_BYTES
@@ -48,7 +49,7 @@ class Evidence:
     digest: str
     request: HandshakeRequest
     approval: Approval
-    revocation: Revocation | None
+    revocation: Revocation | Retirement | None
     requester: PublicKey
     approver: PublicKey
     anchored: frozenset[str]
@@ -137,12 +138,19 @@ def _check_pair(request: HandshakeRequest, approval: Approval, request_digest: s
             raise AgreementInvalid(problem)
 
 
-def _revocation(raw: bytes, request: HandshakeRequest, approval: Approval) -> Revocation | None:
-    """The revocation, if its signer made it after its own half of the agreement: its sequence tells."""
+def _revocation(raw: bytes, request: HandshakeRequest, approval: Approval) -> Revocation | Retirement | None:
+    """The revocation, if its signer made it after its own half of the agreement: its sequence tells.
+
+    A retirement of either key ends the agreement whenever it was made.
+    """
     if raw == b"null":
         return None
     envelope = Envelope.from_json(raw)
     issuer = _issuer(envelope)
+    if envelope.payload_type == payload_type(Retirement):
+        if issuer.hex not in (request.issuer, request.subject):
+            raise AgreementInvalid("the retirement is of another key")
+        return open_retirement(issuer, raw.decode())
     said = open_statement(envelope, Revocation, issuer=issuer, rendezvous=None, network=None, now=None)
     if {said.issuer, said.subject} != {request.issuer, request.subject}:
         raise AgreementInvalid("the revocation is by or for another key")

@@ -9,6 +9,7 @@ was.
     outgoing   ──RequestIssued──► open ──ApprovalArrived, RejectionArrived, RevocationIssued──► gone
     incoming   ──RequestArrived─► open ──ApprovalIssued, RejectionIssued, Revocation…─────────► gone
     agreement  none or ended ──Approval…──► active ──Revocation…──► ended (for that agreement, for ever)
+    all three  ──PeerKeyEnded, OwnKeyEnded──► gone and ended (for that key, for ever)
 
 Both sides come to the same end whatever crosses on the way, because each peer's statements arrive in order:
 
@@ -38,6 +39,9 @@ from comity.protocol.trust.events import (
     Effect,
     Ended,
     Event,
+    Outcome,
+    OwnKeyEnded,
+    PeerKeyEnded,
     RejectionArrived,
     RejectionIssued,
     RequestArrived,
@@ -46,6 +50,7 @@ from comity.protocol.trust.events import (
     RevocationIssued,
     TurnedDown,
 )
+from comity.protocol.trust.keys import own_key_ended, peer_key_ended
 from comity.protocol.trust.relationship import Agreement, Ending, Incoming, Outgoing, Relationship
 
 
@@ -58,14 +63,13 @@ class TrustRefused(RemoteProtocolError):
     exit_status = 64
 
 
-Outcome = tuple[Relationship, tuple[Effect, ...]]
-
-
 def handle(rel: Relationship, own: str, event: Event, now: float) -> Outcome:
     """The relationship after ``event``, and what follows from it.
 
     ``own`` is this node's key in hexadecimal, ``now`` seconds UTC. Raises TrustRefused.
     """
+    if rel.retired is not None and not isinstance(event, PeerKeyEnded | OwnKeyEnded):
+        raise TrustRefused(f"the key of {rel.hostname} has ended: {rel.retired.reason}")
     return TRANSITIONS[type(event)](rel, own, event, now)
 
 
@@ -91,7 +95,7 @@ def _request_issued(rel: Relationship, own: str, event: RequestIssued, now: floa
     kept = tuple(asked for asked in rel.outgoing if asked.expires > now)
     if len(kept) >= limits.OUTGOING_REQUESTS:
         raise TrustRefused(f"{len(kept)} requests to this peer wait for an answer already")
-    rel = msgspec.structs.replace(rel, outgoing=(*kept, event.asked), rejection=None)
+    rel = msgspec.structs.replace(rel, outgoing=(*kept, event.asked), rejection=None, renewal=None)
     return rel, _mutual(rel, own, now)
 
 
@@ -113,6 +117,7 @@ def _request_arrived(rel: Relationship, own: str, event: RequestArrived, now: fl
         received_at=int(now),
         sequence=asked.sequence,
         shown=False,
+        predecessor=event.predecessor,
     )
     rel = msgspec.structs.replace(rel, incoming=incoming)
     return rel, _mutual(rel, own, now)
@@ -143,25 +148,10 @@ def _approval_issued(rel: Relationship, own: str, event: ApprovalIssued, now: fl
     said = event.statement
     if incoming is None or said.request != incoming.digest:
         raise TrustRefused("there is no such request to approve")
-    agreement = Agreement(
-        digest=event.digest,
-        request=incoming.envelope,
-        approval=event.envelope,
-        request_digest=incoming.digest,
-        requester="them",
-        justification=incoming.justification,
-        reason=said.reason,
-        requested_by=incoming.requested_by,
-        organization=incoming.organization,
-        contact=incoming.contact,
-        charter=said.charter,
-        allow=said.allow,
-        approved_at=said.issued,
-        until=said.until,
-        rank=incoming.sequence + said.sequence,
-        their_sequence=incoming.sequence,
-    )
-    return _agree(msgspec.structs.replace(rel, incoming=None), agreement)
+    claimed = (incoming.requested_by, incoming.organization, incoming.contact)
+    agreement = _made(incoming, event, "them", claimed, incoming.sequence)
+    left = msgspec.structs.replace(rel, incoming=None, predecessor=incoming.predecessor)
+    return _agree(left, agreement)
 
 
 def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: float) -> Outcome:
@@ -175,28 +165,41 @@ def _approval_arrived(rel: Relationship, own: str, event: ApprovalArrived, now: 
         raise TrustRefused("the approval names another charter than the request")
     if not now < said.until <= ours.until:
         raise TrustRefused("the approval's end is not within what was asked for")
-    agreement = Agreement(
-        digest=event.digest,
-        request=ours.envelope,
-        approval=event.envelope,
-        request_digest=ours.digest,
-        requester="us",
-        justification=ours.justification,
-        reason=said.reason,
-        requested_by="",
-        organization=said.organization,
-        contact=said.contact,
-        charter=said.charter,
-        allow=said.allow,
-        approved_at=said.issued,
-        until=said.until,
-        rank=ours.sequence + said.sequence,
-        their_sequence=said.sequence,
-    )
+    agreement = _made(ours, event, "us", ("", said.organization, said.contact), said.sequence)
     answered = msgspec.structs.replace(rel, outgoing=_after(rel, ours), rejection=None)
     if said.reason:  # mutual: the approval answers both requests
         answered = msgspec.structs.replace(answered, incoming=None)
     return _agree(answered, agreement)
+
+
+def _made(
+    asked: Incoming | Outgoing,
+    event: ApprovalIssued | ApprovalArrived,
+    requester: Literal["us", "them"],
+    claimed: tuple[str, str, str],
+    their_sequence: int,
+) -> Agreement:
+    """The agreement of a request and its approval; ``claimed``: the peer's person, organization, contact."""
+    said = event.statement
+    requested_by, organization, contact = claimed
+    return Agreement(
+        digest=event.digest,
+        request=asked.envelope,
+        approval=event.envelope,
+        request_digest=asked.digest,
+        requester=requester,
+        justification=asked.justification,
+        reason=said.reason,
+        requested_by=requested_by,
+        organization=organization,
+        contact=contact,
+        charter=said.charter,
+        allow=said.allow,
+        approved_at=said.issued,
+        until=said.until,
+        rank=asked.sequence + said.sequence,
+        their_sequence=their_sequence,
+    )
 
 
 def replaced_by(old: Agreement, new: Agreement) -> Agreement:
@@ -290,4 +293,6 @@ TRANSITIONS: dict[type, Callable[..., Outcome]] = {
     RejectionArrived: _rejection_arrived,
     RevocationIssued: _revocation_issued,
     RevocationArrived: _revocation_arrived,
+    PeerKeyEnded: peer_key_ended,
+    OwnKeyEnded: own_key_ended,
 }

@@ -26,7 +26,10 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """The request of theirs that waits for a person here; ``shown``: someone has read exactly this one."""
+    """The request of theirs that waits for a person here; ``shown``: someone has read exactly this one.
+
+    ``predecessor`` is a partner's key that has named the asker's its successor.
+    """
 
     digest: str
     nonce: str
@@ -41,10 +44,14 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     received_at: int
     sequence: int
     shown: bool
+    predecessor: str | None = None
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agreement ended; ``envelope`` is the signed revocation, empty for a replaced agreement."""
+    """How an agreement, or a key, ended.
+
+    ``envelope`` is the signed revocation or retirement, empty where another agreement or key took over.
+    """
 
     by: Literal["us", "them"]
     at: int
@@ -80,11 +87,20 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     ending: Ending | None = None
 
 
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask a partner for again, since our own key was rotated: on the terms of before."""
+
+    justification: str
+    until: int
+
+
 class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     """One peer key. ``pinned``: a card or a fingerprint named it (SECURITY.md rule 5).
 
     ``outgoing`` holds our unanswered requests, the newest last: an approval may still be on its way to an
-    older one. ``rejection`` holds the reason of the last request of ours that was turned down.
+    older one. ``rejection`` holds the reason of the last request of ours that was turned down. ``retired`` is
+    the end of the key itself: nothing that it says counts after that. ``predecessor`` is the key on whose
+    word this one was approved; ``renewal`` is due where our own key was rotated.
     """
 
     peer: str
@@ -96,6 +112,9 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     incoming: Incoming | None = None
     agreement: Agreement | None = None
     rejection: str | None = None
+    retired: Ending | None = None
+    predecessor: str | None = None
+    renewal: Renewal | None = None
 
     @property
     def standing(self) -> Literal["none", "active", "ended"]:

@@ -101,13 +101,17 @@ class Talk:
             self._outgoing.task_done()
 
     async def _watch(self) -> None:
-        """Tick when it is due. What is said and heard moves that to later only, once there is a deadline."""
+        """Tick when it is due.
+
+        What is said and heard moves that to later, and once to earlier: when the peer has answered, beats are
+        due, so nobody sleeps through the first.
+        """
         while True:
             self._changed.clear()
             deadline = self._side.deadline
             if deadline is None:
                 await self._changed.wait()
             elif (left := deadline - self._clock.monotonic()) > 0:
-                await asyncio.sleep(left)
+                await asyncio.sleep(min(left, limits.EVENTS_BEAT_EVERY))
             else:
                 self._side.tick()

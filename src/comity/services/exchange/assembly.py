@@ -14,7 +14,7 @@ from collections.abc import Callable
 from comity import limits
 from comity.errors import LocalProtocolError
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests, digest_text
-from comity.storage.blobs import Part
+from comity.storage.parts import Part
 
 _READ_BACK = 2  # pieces a step
 _ZEROS = bytes(limits.CHUNK_BYTES)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from comity.errors import ComityError, Denied
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
+from comity.services.exchange.basis import Basis
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.records import (
@@ -51,6 +52,7 @@ class Arrival:
     stream: Stream
     lane: MovingLane | None = None
     held: bool = False
+    basis: Basis | None = None
 
     @property
     def meter(self) -> Meter:

@@ -12,7 +12,6 @@ import os
 import stat
 
 from comity.errors import FileChanged, FileUnusable
-from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests
 
 _BLOCK = 512  # bytes: what st_blocks counts
 
@@ -28,10 +27,9 @@ class Content:
         self.size = self._before.st_size
 
     @property
-    def digests(self) -> Digests:
-        """Which digests serve this file best: where it has holes, equal chunks are sent once."""
-        sparse = self._before.st_blocks * _BLOCK < self.size - self.size // 8
-        return CONTENT if sparse else RUNNING
+    def sparse(self) -> bool:
+        """Whether it has holes, so that equal chunks are worth finding."""
+        return self._before.st_blocks * _BLOCK < self.size - self.size // 8
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; holes read as zeros."""

@@ -13,8 +13,9 @@ from collections import OrderedDict
 
 from comity.errors import ComityError
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
-from comity.protocol.exchange.manifest import RUNNING, Digests, Entry, digest_text, fixed_edges, fixed_length
+from comity.protocol.exchange.manifest import RUNNING, Entry, digest_text
 from comity.services.exchange.content import Content
+from comity.services.exchange.planning import Plan
 
 HashEvent = Hashed | ContentHashed | Trouble
 
@@ -26,9 +27,9 @@ _POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
 class Hasher:
     """Hashes a content's chunks in one thread (``run``) for another, which calls everything else."""
 
-    def __init__(self, content: Content, digests: Digests = RUNNING) -> None:
+    def __init__(self, content: Content, plan: Plan) -> None:
         self._content = content
-        self._digests = digests
+        self._plan = plan
         self._ready: queue.Queue[HashEvent] = queue.Queue(maxsize=_HASHED_AHEAD)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -71,13 +72,13 @@ class Hasher:
 
     def _hash(self) -> None:
         whole = hashlib.sha256()
-        for offset, length in fixed_edges(self._content.size):
+        running = self._plan.digests == RUNNING
+        for offset, length in self._plan.edges:
             buffer = self._room()
             piece = buffer[:length]
             self._content.read_into(offset, piece)
             self._content.check_unchanged()
             whole.update(piece)
-            running = self._digests == RUNNING
             digest = whole.copy().digest() if running else hashlib.sha256(piece).digest()
             with self._lock:
                 self._kept[offset] = buffer
@@ -93,7 +94,7 @@ class Hasher:
                 return self._free.pop()
             if self._made < _KEPT:
                 self._made += 1
-                return memoryview(bytearray(min(self._content.size, fixed_length(self._content.size))))
+                return memoryview(bytearray(self._plan.edges.longest))
             oldest = next(offset for offset in self._kept if offset != self._taken)
             return self._kept.pop(oldest)
 

@@ -27,6 +27,7 @@ from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
 from comity.protocol.exchange.messages import Offer, is_cancel, is_join
 from comity.protocol.exchange.receiver import Receiver, State
+from comity.services.exchange.basis import basis_of
 from comity.services.exchange.commit import Arrival, publish, settle
 from comity.services.exchange.joining import join
 from comity.services.exchange.moving import MovingLane
@@ -38,8 +39,8 @@ from comity.services.exchange.running import Live, Running
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
-from comity.storage.blobs import Part
 from comity.storage.exchange import NewTransfer
+from comity.storage.parts import Part
 from comity.transport.interface import Stream
 
 
@@ -83,7 +84,7 @@ class Inbox:
                     if isinstance(admitted, Complete):
                         answer: Admitted | Complete | Declined = admitted
                     else:
-                        arrival, answer = admitted, Admitted(held=admitted.held)
+                        arrival, answer = admitted, Admitted(held=admitted.held or admitted.basis is not None)
                 except ComityError as error:
                     answer = Declined(fit_for_peer(error))
                 outputs = machine.handle(answer, self._around.clock.now())
@@ -173,7 +174,15 @@ class Inbox:
             row = stored.id
             around.store.taken_up(row)
         running = Running(meter, stream.abort)
-        arrival = Arrival(row=row, peer=peer, offer=offer, running=running, stream=stream, held=held)
+        arrival = Arrival(
+            row=row,
+            peer=peer,
+            offer=offer,
+            running=running,
+            stream=stream,
+            held=held,
+            basis=basis_of(around, peer, offer),
+        )
         running.end = arrival.abort
         self._arriving[arrival.row] = arrival
         self._live[arrival.row] = running
@@ -239,12 +248,14 @@ class Inbox:
             self._live.pop(arrival.row, None)
             if arrival.lane is not None:
                 arrival.lane.close()
+            if arrival.basis is not None:
+                arrival.basis.close()
             arrival.over.set()
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
         lane = arrival.lane = MovingLane(stream.lane(), leads=False)
-        receiving = Receiving(machine, lane, arrival.meter, around.clock)
+        receiving = Receiving(machine, lane, arrival.meter, around.clock, arrival.basis)
 
         def part() -> Part:
             left = around.blobs.reopen(arrival.part, size) if arrival.held else None

@@ -13,6 +13,7 @@ from comity.errors import ComityError, LinkLost, TransferCancelled, TransferFail
 from comity.protocol.exchange.events import Delivered
 from comity.protocol.exchange.messages import Offer
 from comity.services.exchange.content import Content
+from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import (
     record_cancellation,
@@ -38,6 +39,7 @@ class Job:
     peer: KnownPeer
     offer: Offer
     content: Content
+    plan: Plan
     running: Running
     limit: int | None
     begun: bool

@@ -27,7 +27,7 @@ from comity.errors import (
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.manifest import check_announced, fixed_count
+from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, Offer
 from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
@@ -36,6 +36,7 @@ from comity.services.exchange.content import Content
 from comity.services.exchange.job import Job
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.pacer import Pacer
+from comity.services.exchange.planning import plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live, Running
@@ -138,8 +139,7 @@ class Outbox:
 
     async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> Job:
         check_name(request.name)
-        content = Content(fd)
-        check_announced(content.size, fixed_count(content.size))
+        Content(fd)  # what can't be sent is refused before anybody is looked up
         return self._prepare(request, fd, watch, await self._around.trust.resolve(request.peer), None)
 
     def _prepare(
@@ -155,8 +155,6 @@ class Outbox:
         check_name(request.name)
         check_limit(request.limit)
         content = Content(fd)
-        chunks = fixed_count(content.size)
-        check_announced(content.size, chunks)
         agreement = peer.agreement.digest
         recover(around, self._live)
         before = queued or around.store.waiting(peer.key, agreement, request.name, content.size)
@@ -164,16 +162,20 @@ class Outbox:
             raise Denied("what was queued is not what would be sent now")
         if queued is not None and queued.state not in ("queued", "interrupted"):
             raise TransferFailed(f"it is {queued.state} already")
+        basis = around.store.sent_before(peer.key, agreement, request.name)
+        planned = plan(content, sparse=content.sparse, basis=basis)
+        check_announced(content.size, len(planned.edges))
         offer = Offer(
             transfer=before.transfer if before else around.entropy.token(16).hex(),
             nonce=before.nonce if before else around.entropy.token(32).hex(),
             kind=FILE,
             name=request.name,
             bytes=content.size,
-            chunks=chunks,
+            chunks=len(planned.edges),
             agreement=agreement,
             charter=None,
-            digests=content.digests,
+            digests=planned.digests,
+            basis=planned.basis,
         )
         around.guard.require(
             Operation(
@@ -215,7 +217,7 @@ class Outbox:
         self._live[row] = running
         begun = before is not None and before.state != "queued"
         queued_now = before is not None and around.queue.holds(before.id)
-        return Job(around, row, peer, offer, content, running, request.limit, begun, queued_now)
+        return Job(around, row, peer, offer, content, planned, running, request.limit, begun, queued_now)
 
     async def _transfer(self, job: Job) -> Delivered | Failed:
         around = self._around
@@ -238,7 +240,7 @@ class Outbox:
             job.begun = True
             lane = MovingLane(stream.lane(), leads=True)
             place = self._pacer.join(job.peer.key.hex, job.limit)
-            sending = Sending(machine, job.content, lane, job.meter, around.clock, place)
+            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock, place)
             try:
                 async with seeking(around, job.offer, lane):
                     return await self._threads.run(lane, sending.run, self._threads)

@@ -29,7 +29,8 @@ from comity.errors import (
 )
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
-from comity.protocol.exchange.manifest import check_announced, fixed_count
+from comity.protocol.exchange.layout import equal_edges
+from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.names import check_name
 from comity.services.exchange.cancelling import Cancelling
 from comity.services.exchange.content import Content
@@ -62,7 +63,7 @@ class Queueing:
         check_name(request.name)
         check_limit(request.limit)
         content = Content(fd)
-        check_announced(content.size, fixed_count(content.size))
+        check_announced(content.size, len(equal_edges(content.size)))
         identity = identity_of(os.fstat(fd))
         if not os.path.isabs(request.path):
             raise InvalidInput("a queued file is named by its whole path")

@@ -46,10 +46,11 @@ from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
+from comity.services.exchange.basis import Basis
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.worker import Worker
-from comity.storage.blobs import Part
+from comity.storage.parts import Part
 from comity.transport.interface import Lane
 
 
@@ -62,12 +63,14 @@ class Receiving:
         lane: Lane,
         meter: Meter,
         clock: Clock,
+        basis: Basis | None = None,
         speak_every: float = limits.WORKING_EVERY,
     ) -> None:
         self._machine = machine
         self._lane = lane
         self._meter = meter
         self._clock = clock
+        self._basis = basis
         self._speak_every = speak_every
         self._spoken = clock.monotonic()
         self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
@@ -171,17 +174,24 @@ class Receiving:
         return None
 
     def _recall(self, look: Look, assembly: Assembly) -> frozenset[int]:
-        """Which of the chunks that are looked for lie in the part already."""
+        """Which chunks lie in the part already; those that the basis has are put there."""
         manifest, found = self._machine.manifest, set()
         for index in range(look.first, look.first + look.count):
             length = manifest.length(index)
-            if assembly.recall(manifest.offset(index), length, manifest.digest(index)):
+            offset, digest = manifest.offset(index), manifest.digest(index)
+            if assembly.recall(offset, length, digest) or self._reuse(assembly, offset, length, digest):
                 found.add(index)
                 self._meter.done += length
                 self._speak()
             elif manifest.digests == RUNNING:
                 break
         return frozenset(found)
+
+    def _reuse(self, assembly: Assembly, offset: int, length: int, digest: bytes) -> bool:
+        if self._basis is None:
+            return False
+        piece = self._basis.find(digest, length, self._speak)
+        return piece is not None and assembly.take(offset, piece, digest) == digest
 
     def _trouble(self, error: ComityError) -> Failed:
         """The peer hears what is meant for it; this side keeps the cause."""

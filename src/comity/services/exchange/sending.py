@@ -33,6 +33,7 @@ from comity.protocol.exchange.sender import Need, Sender, State
 from comity.services.exchange.content import Content
 from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.pacer import Place
+from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.transport.interface import Lane
@@ -42,7 +43,14 @@ class Sending:
     """An accepted transfer of ``content`` over ``lane``."""
 
     def __init__(
-        self, machine: Sender, content: Content, lane: Lane, meter: Meter, clock: Clock, place: Place
+        self,
+        machine: Sender,
+        content: Content,
+        plan: Plan,
+        lane: Lane,
+        meter: Meter,
+        clock: Clock,
+        place: Place,
     ) -> None:
         self._machine = machine
         self._content = content
@@ -51,7 +59,7 @@ class Sending:
         self._clock = clock
         self._place = place
         self._sent_before = meter.sent  # in earlier attempts
-        self._hasher = Hasher(content, machine.manifest.digests)
+        self._hasher = Hasher(content, plan)
         self._chunk = memoryview(b"")  # for what has to be read again
 
     def run(self, threads: Threads) -> Delivered | Failed:

@@ -18,6 +18,7 @@ from comity.services.trust import views
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import DEFAULT_SERVICES, Ledger
 from comity.services.trust.peers import PeerBook
+from comity.services.trust.reserving import Reserving
 
 #: What an approval can open; the last one only where a person says so.
 SERVICES = frozenset({*DEFAULT_SERVICES, "forward"})
@@ -26,10 +27,13 @@ SERVICES = frozenset({*DEFAULT_SERVICES, "forward"})
 class Answering:
     """The asked side of a handshake."""
 
-    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery, sessions: Sessions) -> None:
+    def __init__(
+        self, ledger: Ledger, peers: PeerBook, delivery: Delivery, sessions: Sessions, reserving: Reserving
+    ) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
+        self._reserving = reserving
         self._sessions = sessions
 
     async def pending(self) -> control.PendingResult:
@@ -66,6 +70,7 @@ class Answering:
         with self._ledger.db.transaction():
             self._ledger.approve(rel, incoming, allow=allow, reason="", until=incoming.until)
         delivered = await self._delivery.flush(peer)
+        await self._reserving.follow()
         if delivered.reached:  # nobody who is away opens a tunnel
             await self._sessions.wait_up(peer, request.wait_seconds)
         return self._approved(peer)

@@ -5,46 +5,57 @@ from __future__ import annotations
 import asyncio
 
 from comity import control, limits
-from comity.errors import HandshakeRejected, InvalidInput, TimedOut
+from comity.errors import HandshakeRejected, InvalidInput, KeyRetired, TimedOut
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
-from comity.protocol.statements import HandshakeRequest
+from comity.protocol.statements import HandshakeRequest, Predecessor
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Outgoing, Relationship
 from comity.services.trust import views
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, PeerBook
+from comity.services.trust.reserving import Reserving
 
 
 class Asking:
     """The asker's side of a handshake."""
 
-    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery) -> None:
+    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery, reserving: Reserving) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
+        self._reserving = reserving
 
-    async def handshake(self, request: control.HandshakeRequest) -> control.HandshakeResult:
+    async def handshake(
+        self, request: control.HandshakeRequest, predecessor: Predecessor | None = None
+    ) -> control.HandshakeResult:
         """Ask for an agreement; with ``wait_seconds``, until it is answered (TimedOut, HandshakeRejected).
 
         Raises InvalidInput, UnknownPeer, IdentityMismatch, and what ``Rendezvous.resolve`` raises. Once
         signed, the request is delivered whenever the rendezvous can be reached: ``status`` is ``queued``
-        until then.
+        until then. ``predecessor`` is an old key of ours that the peer knows.
         """
         lifetime = _check(request)
         found = await self._peers.look_up(request.peer, request.fingerprint)
-        rel, asked = self._ask(found, request, lifetime)
+        rel, asked = self._ask(found, request, lifetime, predecessor)
         problem = (await self._delivery.flush(found.key)).problem
+        await self._reserving.follow()
         if request.wait_seconds > 0:
             return await self._answer(found.key, asked, request.wait_seconds)
         status = "approved" if rel.open_outgoing is None else "queued" if problem else "sent"
         return views.handshake(rel, asked, status, delivered=problem is None)
 
     def _ask(
-        self, found: Found, request: control.HandshakeRequest, lifetime: int
+        self,
+        found: Found,
+        request: control.HandshakeRequest,
+        lifetime: int,
+        predecessor: Predecessor | None,
     ) -> tuple[Relationship, Outgoing]:
         ledger = self._ledger
+        if ledger.store.retired(ledger.notary.public) is not None:
+            raise KeyRetired("this node's key was retired")
         with ledger.db.transaction():
             rel = ledger.relationship(found)
             self._peers.check_name_free(rel)
@@ -62,6 +73,7 @@ class Asking:
                 justification=request.justification.strip(),
                 charter=None,
                 until=int(ledger.clock.now()) + lifetime,
+                predecessor=predecessor,
             )
             envelope = ledger.owe(found.key, statement)
             ledger.audit.append(

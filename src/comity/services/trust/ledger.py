@@ -21,7 +21,7 @@ from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.protocol.statements import Approval, PairStatement
 from comity.protocol.trust import events, machine
-from comity.protocol.trust.relationship import Agreement, Incoming, Relationship
+from comity.protocol.trust.relationship import Agreement, Ending, Incoming, Relationship
 from comity.services.audit import AuditService
 from comity.services.guard import Guard
 from comity.services.notary import Notary
@@ -29,7 +29,7 @@ from comity.services.trust import views
 from comity.services.trust.delivery import Sessions
 from comity.services.trust.peers import Found, PeerBook
 from comity.storage.database import Database
-from comity.storage.trust import TrustStore
+from comity.storage.trust import RetiredKey, TrustStore
 
 DEFAULT_SERVICES = ("exchange", "events")
 
@@ -87,12 +87,14 @@ class Ledger:
         """
         rel = self.store.get(found.key)
         if rel is None:
+            ended = self.store.retired(found.key)
             return Relationship(
                 peer=found.key.hex,
                 hostname=found.hostname,
                 address=found.address,
                 local_id=self._local_id(found),
                 pinned=found.pinned,
+                retired=None if ended is None else _ending(ended),
             )
         same = (rel.hostname, rel.address) == (found.hostname, found.address)
         if same or self._peers.known(found.key) is not None:
@@ -116,10 +118,14 @@ class Ledger:
         names = (f"{found.hostname}-{fingerprint[:digits]}" for digits in (8, 16, 32))
         return next((name for name in names if name not in taken), f"{found.hostname}-{fingerprint}")
 
+    def message_id(self) -> bytes:
+        """A new one, for the mailbox."""
+        return self._entropy.token(16)
+
     def owe(self, peer: PublicKey, statement: PairStatement) -> Envelope:
         """Sign a statement and owe it to ``peer``. In a transaction."""
         envelope = self.notary.sign(statement)
-        self.store.owe(peer, self._entropy.token(16), envelope.to_json())
+        self.store.owe(peer, self.message_id(), envelope.to_json())
         return envelope
 
     def advance(self, rel: Relationship, event: events.Event) -> Relationship:
@@ -149,7 +155,7 @@ class Ledger:
         self, rel: Relationship, incoming: Incoming, *, allow: tuple[str, ...], reason: str, until: int
     ) -> Relationship:
         """Sign the approval of a request. In a transaction. ``reason`` is ours where both had asked."""
-        self._peers.check_name_free(rel)
+        self._peers.check_name_free(rel, besides=incoming.predecessor)
         peer = PublicKey.from_hex(rel.peer)
         statement = self.notary.make(
             Approval,
@@ -171,9 +177,18 @@ class Ledger:
         self.audit.append(
             "handshake.approved", peer=peer, digest=incoming.digest, mutual=mutual, identity=identity
         )
-        return self.advance(
+        agreed = self.advance(
             rel, events.ApprovalIssued(statement, envelope.digest, envelope.to_json().decode())
         )
+        if incoming.predecessor is not None:
+            self._succeeded(PublicKey.from_hex(incoming.predecessor), peer)
+        return agreed
+
+    def _succeeded(self, old: PublicKey, new: PublicKey) -> None:
+        rel = self.store.get(old)
+        if rel is not None:
+            self.advance(rel, events.PeerKeyEnded(f"it was rotated to {new.fingerprint}", ""))
+            self.audit.append("key.rotated", peer=old, successor=str(new.fingerprint))
 
     def forget_lapsed(self, rel: Relationship) -> None:
         """Drop a request that can't be answered any more, and with it a stranger that did nothing else."""
@@ -182,6 +197,12 @@ class Ledger:
                 self.store.put(msgspec.structs.replace(rel, incoming=None))
             else:
                 self.store.forget(PublicKey.from_hex(rel.peer))
+
+    def withdraw(self, rel: Relationship) -> Relationship:
+        """Drop the request that waits from a key. In a transaction."""
+        rel = msgspec.structs.replace(rel, incoming=None)
+        self.store.put(rel)
+        return rel
 
     def pin(self, rel: Relationship, fingerprint: str) -> Relationship:
         """Record that a person compared the fingerprint; IdentityMismatch where the key has another."""
@@ -211,3 +232,7 @@ class Ledger:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _ending(retired: RetiredKey) -> Ending:
+    return Ending(by="them", at=retired.at, reason=retired.reason, envelope=retired.envelope)

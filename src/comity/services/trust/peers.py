@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from comity.clock import Clock
+from comity.clock import Clock, rfc3339
 from comity.errors import (
     AmbiguousPeer,
     IdentityMismatch,
@@ -156,11 +156,14 @@ class PeerBook:
             raise IdentityMismatch("the rendezvous answered with another node's record")
         return Found(key, record.hostname, record.address, False)
 
-    def check_name_free(self, rel: Relationship) -> None:
-        """IdentityMismatch where another approved peer already bears this one's name or address."""
-        self._check_name(rel.hostname, PublicKey.from_hex(rel.peer))
+    def check_name_free(self, rel: Relationship, besides: str | None = None) -> None:
+        """IdentityMismatch where another approved peer already bears this one's name or address.
+
+        ``besides`` is a key that gives its name up to this one.
+        """
+        self._check_name(rel.hostname, PublicKey.from_hex(rel.peer), besides)
         for other in self._store.addressed(rel.address):
-            if other.peer != rel.peer and self._as_known(other):
+            if other.peer not in (rel.peer, besides) and self._as_known(other):
                 raise _taken(rel.address, other)
 
     async def _ask(self, text: str) -> Record:
@@ -185,8 +188,10 @@ class PeerBook:
                 hint=error.hint,
             ) from error
 
-    def _check_name(self, hostname: str, key: PublicKey | None) -> None:
+    def _check_name(self, hostname: str, key: PublicKey | None, besides: str | None = None) -> None:
         for other in self._store.named(hostname):
+            if other.peer == besides:
+                continue
             if (key is None or other.peer != key.hex) and self._as_known(other):
                 raise _taken(hostname, other)
 
@@ -199,6 +204,12 @@ class PeerBook:
     def _untrusted(self, rel: Relationship) -> UntrustedPeer:
         name = rel.hostname
         agreement = rel.agreement
+        if rel.retired is not None:
+            when = rfc3339(rel.retired.at)
+            return UntrustedPeer(
+                f"the key of {name} ended on {when}: {printable(rel.retired.reason)}",
+                hint="ask your partner for the card of their new key, then run comity handshake",
+            )
         if rel.incoming is not None:
             return UntrustedPeer(
                 f"{name} asks for an agreement that you have not approved", hint="run comity pending"

@@ -9,27 +9,29 @@ from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedP
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
-from comity.identity.text import printable
 from comity.policy.operation import Operation, Standing
 from comity.protocol.statements import (
-    Approval,
     HandshakeRequest,
-    PairStatement,
-    Rejection,
+    Predecessor,
     Revocation,
     payload_type,
 )
+from comity.protocol.succession import Retirement
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.machine import replacement
 from comity.protocol.trust.relationship import Relationship
 from comity.services.allowances import Allowances
 from comity.services.courier import Courier
 from comity.services.trust.answering import Answering
+from comity.services.trust.arrivals import KINDS, arrived, kind_of
 from comity.services.trust.asking import Asking
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending, agreement_file
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, KnownPeer, PeerBook
+from comity.services.trust.reserving import Reserving
+from comity.services.trust.retiring import Retiring
+from comity.services.trust.succeeding import Succeeding
 from comity.transport.interface import Rendezvous
 
 
@@ -58,20 +60,28 @@ class TrustService:
         courier: Courier,
         sessions: Sessions,
         rendezvous: Rendezvous,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
-        self._rendezvous = rendezvous
-        self.asking = Asking(ledger, peers, delivery)
-        self.answering = Answering(ledger, peers, delivery, sessions)
+        self._reserving = Reserving(ledger.store, rendezvous)
+        self.asking = Asking(ledger, peers, delivery, self._reserving)
+        self.answering = Answering(ledger, peers, delivery, sessions, self._reserving)
         self.ending = Ending(ledger, peers, delivery, sessions)
+        self.retiring = Retiring(ledger, delivery, sessions, rendezvous)
+        self._succeeding = Succeeding(ledger, self.asking, predecessor)
         self._courier = courier
         self._requests = Allowances(
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
         for kind in KINDS:
             courier.on(kind, self.read_mail)
+        courier.on(Retirement, self.retiring.read_mail)
+
+    def start(self) -> None:
+        """Before anything runs: a new key of our own takes over what the old one has left."""
+        self._succeeding.take_over()
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -150,14 +160,19 @@ class TrustService:
         rel = self._ledger.store.get(peer)
         return rel.hostname if rel else str(peer.fingerprint)
 
+    def predecessor(self, peer: PublicKey) -> PublicKey | None:
+        """The earlier key of this peer's node, on whose word its key was approved; else None."""
+        rel = self._ledger.store.get(peer)
+        return PublicKey.from_hex(rel.predecessor) if rel is not None and rel.predecessor else None
+
     async def registered(self) -> None:
         """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
         reserve mailbox slots for our partners. Raises the first problem, once all of it was tried.
         """
-        problem = (await self._delivery.flush()).problem
+        problem = await self.retiring.publish()
         await self._courier.read_again()
-        keys = [PublicKey.from_hex(rel.peer) for rel in self._ledger.store.all() if rel.dealt_with]
-        await self._rendezvous.reserve(keys[-limits.RESERVED_SENDERS :])
+        await self._reserving.renew()
+        await self._succeeding.renew()
         if problem is not None:
             raise problem
 
@@ -173,7 +188,10 @@ class TrustService:
         OutOfOrder where an earlier one is still in the mailbox: not taken, this one will come there after it.
         A revocation does not wait, as it voids whatever its signer said before.
         """
-        kind = _kind_of(envelope)
+        if envelope.payload_type == payload_type(Retirement):
+            await self.retiring.read_mail(sender, envelope)
+            return
+        kind = kind_of(envelope)
         statement = self._ledger.notary.check(envelope, kind, sender)
         next_one = self._ledger.store.seen(sender)[0] + 1
         if kind is not Revocation and statement.sequence > next_one:
@@ -182,9 +200,12 @@ class TrustService:
 
     async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
         """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
-        kind = _kind_of(envelope)
-        self._ledger.notary.check(envelope, kind, sender)
-        if kind is HandshakeRequest:
+        kind = kind_of(envelope)
+        checked = self._ledger.notary.check(envelope, kind, sender)
+        self.retiring.refuse_retired(sender)
+        predecessor: str | None = None
+        if isinstance(checked, HandshakeRequest):
+            predecessor = self._succeeding.check(checked, sender)
             rel = await self._asker(sender)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
         else:
@@ -200,7 +221,7 @@ class TrustService:
                 self._ledger.audit.append(
                     f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
                 )
-                event = _arrived(statement, envelope, rel, self._ledger.claims.hostname)
+                event = arrived(statement, envelope, rel, self._ledger.claims.hostname, predecessor)
                 if isinstance(event, events.ApprovalArrived):
                     self._peers.check_name_free(rel)
                 agreement = self._ledger.advance(rel, event).agreement
@@ -241,48 +262,3 @@ class TrustService:
             raise TooManyPending(
                 f"{waiting} handshakes wait here already", hint="run comity pending and answer some"
             )
-
-
-KINDS: tuple[type[PairStatement], ...] = (HandshakeRequest, Approval, Rejection, Revocation)
-_BY_TYPE = {payload_type(kind): kind for kind in KINDS}
-
-
-def _kind_of(envelope: Envelope) -> type[PairStatement]:
-    kind = _BY_TYPE.get(envelope.payload_type)
-    if kind is None:
-        raise machine.TrustRefused("a statement of that type has no place here")
-    return kind
-
-
-def _arrived(statement: PairStatement, envelope: Envelope, rel: Relationship, own: str) -> events.Event:
-    """What the statement means to the machine, once names and terms are those that people here know.
-
-    ``own`` is this node's hostname.
-    """
-    text = envelope.to_json().decode()
-    match statement:
-        case HandshakeRequest():
-            _check_named(statement, rel)
-            if statement.subject_hostname != own:
-                meant = printable(statement.subject_hostname)
-                raise machine.TrustRefused(f"the request was meant for {meant}, and this node is {own}")
-            if statement.until - statement.issued > limits.AGREEMENT_LIFETIME_MOST:
-                raise machine.TrustRefused("the request is for longer than ten years")
-            if statement.charter is not None:
-                raise machine.TrustRefused("the request is under a charter, which this version cannot show")
-            return events.RequestArrived(statement, envelope.digest, text)
-        case Approval():
-            _check_named(statement, rel)
-            return events.ApprovalArrived(statement, envelope.digest, text)
-        case Rejection():
-            return events.RejectionArrived(statement)
-        case Revocation():
-            return events.RevocationArrived(statement, text)
-    raise machine.TrustRefused("a statement of that type has no place here")
-
-
-def _check_named(statement: HandshakeRequest | Approval, rel: Relationship) -> None:
-    if (statement.hostname, statement.address) != (rel.hostname, rel.address):
-        raise machine.TrustRefused(
-            f"the {statement.TYPE} names another hostname or address than its key is known under"
-        )

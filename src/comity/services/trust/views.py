@@ -32,6 +32,9 @@ def pending(rel: Relationship, incoming: Incoming) -> control.PendingRequest:
         requested_by=incoming.requested_by,
         until=rfc3339(incoming.until),
         digest=incoming.digest,
+        predecessor=(
+            str(PublicKey.from_hex(incoming.predecessor).fingerprint) if incoming.predecessor else None
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from comity.audit.witnessing import Accepted, Conflict, Outdated, judge, parse_s
 from comity.errors import AuditInvalid, ComityError, RateLimited, RemoteProtocolError, TimedOut
 from comity.identity.keys import PublicKey
 from comity.protocol import witness
-from comity.protocol.logkeys import Certified, log_origin, open_log_key
+from comity.protocol.logkeys import Certified, open_log_key
 from comity.services.allowances import Allowances
 from comity.services.refusals import Refusals
 from comity.services.witnessing.surroundings import Surroundings
@@ -33,7 +33,7 @@ class Answering:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._name = log_origin(around.own)
+        self._name = around.audit.key.origin
         self._certificate = around.certificate.to_json().decode()
         self._allowances = Allowances(
             lambda _: True, limits.WITNESS_BURST, limits.WITNESS_PER_SECOND, around.clock
@@ -63,13 +63,19 @@ class Answering:
             log.error("head not signed", extra={"fields": {"code": error.code, "why": error}})  # noqa: TRY400  no bug of ours: the disk
             return witness.Refused(reason="the node cannot keep what it signs now")
 
+    def _last_signed(self, peer: PublicKey) -> WitnessedLog | None:
+        """A log goes on where its node's key was rotated, and so does what was signed of it."""
+        last = self._around.store.last_signed(peer)
+        former = self._around.trust.predecessor(peer) if last is None else None
+        return last if former is None else self._around.store.last_signed(former)
+
     def _judged(self, peer: PublicKey, asked: witness.AddCheckpoint) -> witness.Answer:
         around, certificate = self._around, asked.certificate.encode()
         now = int(around.clock.now())
         certified = open_log_key(certificate, peer, now)
         submission = parse_submission(asked.submission.encode())
         with around.db.transaction():
-            last = around.store.last_signed(peer)
+            last = self._last_signed(peer)
             signed = None if last is None else Checkpoint(certified.origin, last.size, last.root)
             found = judge(submission, signed, origin=certified.origin, log_key=certified.key)
             match found:

@@ -28,6 +28,9 @@ class Partners(Protocol):
     def hostname(self, peer: PublicKey) -> str:
         """What a peer is or was called here."""
 
+    def predecessor(self, peer: PublicKey) -> PublicKey | None:
+        """The earlier key of this peer's node, on whose word its key was approved."""
+
 
 class Sessions(Protocol):
     """What it needs of sessions."""

@@ -1,0 +1,109 @@
+"""What a node is made of: the ground that it stands on, and its services once they are wired.
+
+``build`` brings the ground, ``assembly`` wires, ``run`` starts. It holds no logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from comity import control
+from comity.clock import Clock
+from comity.entropy import Entropy
+from comity.identity.card import JoinUrl
+from comity.identity.envelope import Envelope
+from comity.identity.keys import Identity
+from comity.protocol.candidates import Surroundings
+from comity.protocol.registry import RelayOffer
+from comity.protocol.statements import Predecessor
+from comity.services.about import AboutService, NodeFacts
+from comity.services.audit import AuditService
+from comity.services.audit.desk import AuditDesk
+from comity.services.directory import ConfigFile, DirectoryService
+from comity.services.events import EventsService
+from comity.services.exchange import ExchangeService, Rules
+from comity.services.forwarding import ForwardingService
+from comity.services.notary import Notary
+from comity.services.presence import Presence
+from comity.services.session import SessionService
+from comity.services.settled import Settled
+from comity.services.trust import TrustService
+from comity.services.trust.ledger import Claims
+from comity.services.witnessing import WitnessService
+from comity.storage.blobs import BlobStore
+from comity.storage.database import Database
+from comity.storage.logkey import AuditKey
+from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
+
+
+class RunningRendezvous(Rendezvous, Protocol):
+    """A rendezvous client that has to be run."""
+
+    @property
+    def link(self) -> LinkInfo | None:
+        """How the connection runs, while there is one."""
+
+    async def run(self) -> None:
+        """Stay connected until cancelled, or until trying again cannot help."""
+
+
+class RunningNetwork(Network, Protocol):
+    """A network that has to be started."""
+
+    async def start(self) -> None:
+        """Listen, where asked to, and accept."""
+
+    async def close(self) -> None:
+        """End every link at once, and every task."""
+
+    async def relay_offered(self, offer: RelayOffer) -> None:
+        """Follow a peer to the relay, if it is approved; returns at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
+    there.
+    """
+
+    identity: Identity
+    join: JoinUrl
+    predecessor: Predecessor | None
+    claims: Claims
+    facts: NodeFacts
+    shown: control.VisibilityResult
+    clock: Clock
+    entropy: Entropy
+    db: Database
+    audit_key: AuditKey
+    log_certificate: Callable[[Notary], Envelope]
+    witnesses: tuple[str, ...]
+    blobs: BlobStore
+    exchange: Rules = field(default_factory=Rules)
+    config: ConfigFile
+    rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
+    network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
+    surroundings: Callable[[tuple[str, ...]], Surroundings]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """The services of one node, wired and not yet started."""
+
+    presence: Presence
+    rendezvous: RunningRendezvous
+    network: RunningNetwork
+    notary: Notary
+    audit: AuditService
+    desk: AuditDesk
+    witness: WitnessService
+    settled: Settled
+    sessions: SessionService
+    trust: TrustService
+    exchange: ExchangeService
+    events: EventsService
+    forwarding: ForwardingService
+    directory: DirectoryService
+    about: AboutService
