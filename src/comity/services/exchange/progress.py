@@ -1,13 +1,14 @@
 """How far a transfer is: counted by the thread that moves it, shown by the event loop.
 
-Counters are plain integers that one thread writes and others read; how fast it goes is worked out on the
-loop, whenever somebody looks. A caller who wants to watch is called on the loop, at most every
+Counters are plain integers that one thread writes and others read; how fast it goes is worked out whenever
+somebody looks. A caller who wants to watch is called on the loop, at most every
 ``limits.PROGRESS_EVERY`` seconds, and at each change of state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -56,6 +57,7 @@ class Meter:
         self._loop = asyncio.get_running_loop()
         self._started = clock.monotonic()
         self._speed = Speed()
+        self._lock = threading.Lock()  # around the speed
         self._state = "sending" if direction == "out" else "receiving"
         self._shown_state = ""
         self._shown_at = 0.0
@@ -81,13 +83,14 @@ class Meter:
             return
         self._shown_state, self._shown_at = state, now
         with suppress(RuntimeError):  # the loop is closed: nobody watches any more
-            self._loop.call_soon_threadsafe(self._tell, state)
+            self._loop.call_soon_threadsafe(self._watch, self.look(state))
 
     def look(self, state: str | None = None) -> Progress:
-        """How it is now, on the loop."""
+        """How it is now. From any thread."""
         seconds, done = self.seconds, min(self.done + self.partly, self.size)
-        self._speed.note(done, self._clock.monotonic())
-        pace, remaining = self._speed.rate(), self._speed.remaining(self.size - done)
+        with self._lock:
+            self._speed.note(done, self._clock.monotonic())
+            pace, remaining = self._speed.rate(), self._speed.remaining(self.size - done)
         return Progress(
             transfer=self.transfer,
             state=state or self._state,
@@ -103,7 +106,3 @@ class Meter:
             direction=self._direction,
             peer=self._peer,
         )
-
-    def _tell(self, state: str) -> None:
-        if self._watch is not None:
-            self._watch(self.look(state))
