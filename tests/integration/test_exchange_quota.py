@@ -27,6 +27,7 @@ from comity.protocol.exchange.messages import (
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange import ExchangeService, Rules
 from comity.services.exchange.quota import Quota
+from comity.storage.occupancy import Occupancy
 from tests.exchange_nodes import Node, acquaint
 from tests.exchanges import AGREEMENT, entry_for, offer_for
 from tests.lanes import MemoryNet, MemoryStream, World
@@ -127,7 +128,7 @@ async def test_two_sends_do_not_share_the_last_bytes(scene: Scene) -> None:
     await scene.idle()
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert all(isinstance(outcome, InboxFull) for outcome in outcomes if isinstance(outcome, BaseException))
-    assert scene.bob.store.occupied(scene.alice.key) == 600
+    assert Occupancy(scene.bob.db).of(scene.alice.key) == 600
 
 
 async def test_a_flood_of_offers_takes_no_more_than_the_quota(scene: Scene) -> None:
@@ -135,7 +136,7 @@ async def test_a_flood_of_offers_takes_no_more_than_the_quota(scene: Scene) -> N
     taken = [answer for answer in answers if isinstance(answer, Accept)]
     assert len(taken) == 3
     assert {answer.code for answer in answers if isinstance(answer, Refuse)} == {"inbox_full"}
-    assert scene.bob.store.occupied(scene.mallory) == 900
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 900
     await scene.alice.send("bob", scene.file("honest", 700))
 
 
@@ -152,7 +153,7 @@ async def test_an_interrupted_one_keeps_its_room_and_is_counted_once(scene: Scen
     assert isinstance(answer, Accept)
     again.abort()
     await scene.idle()
-    assert scene.bob.store.occupied(scene.mallory) == 700
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 700
 
 
 async def test_one_who_claims_little_and_sends_much_leaves_nothing(scene: Scene) -> None:
@@ -167,7 +168,7 @@ async def test_one_who_claims_little_and_sends_much_leaves_nothing(scene: Scene)
     await stream.finish()
     await scene.idle()
     assert scene.bob.on_disk() == []
-    assert scene.bob.store.occupied(scene.mallory) == 0
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 0
 
 
 async def test_a_failed_one_that_is_offered_again_counts_again(scene: Scene) -> None:

@@ -263,25 +263,6 @@ class ExchangeStore:
         """Transfers whose id begins with these hexadecimal digits, the newest first."""
         return self._select("substr(transfer, 1, ?) = ? ORDER BY id DESC LIMIT ?", len(text), text, limit)
 
-    # ── what a peer's artifacts take here ─────────────────────────────────────────────────────────────
-
-    def occupied(self, peer: PublicKey) -> int:
-        """Logical bytes of what came from this peer and lies here, or is on its way."""
-        row = self._db.execute(
-            "SELECT COALESCE(SUM(bytes), 0) FROM transfer WHERE peer = ? AND direction = 'in' AND ("
-            " state IN ('running', 'committing', 'interrupted') OR (state = 'done' AND removed IS NULL))",
-            (peer.hex,),
-        ).fetchone()
-        return int(row[0])
-
-    def lying(self, peer: PublicKey) -> list[StoredTransfer]:
-        """Received files of this peer that are not known to be gone."""
-        return self._select("peer = ? AND direction = 'in' AND state = 'done' AND removed IS NULL", peer.hex)
-
-    def removed(self, row: int, at: float) -> None:
-        """A received file is not in its place any more."""
-        self._db.execute("UPDATE transfer SET removed = ? WHERE id = ?", (at, row))
-
     # ── lists ─────────────────────────────────────────────────────────────────────────────────────────
 
     def unfinished(self) -> list[StoredTransfer]:
