@@ -151,13 +151,13 @@ PARTIALS_PER_PEER = 16  # interrupted transfers from one peer whose parts are ke
 FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk
 
 # ── this node ─────────────────────────────────────────────────────────────────────────────────────────
-TRUSTED_PEERS = 10_000
+TRUSTED_PEERS = 10_000  # agreements in force
 PENDING_REQUESTS = 200
 OUTGOING_REQUESTS = 4  # unanswered requests to one peer that are remembered
 REQUESTS_BURST = 50  # handshake requests that are taken at once, of one partner or of all strangers
 REQUESTS_PER_SECOND = 0.1
 MAIL_HELD = 1000  # letters that can't be handled yet, tried again every MAINTENANCE_EVERY seconds
-OUTBOX_PER_PEER = 100
+OUTBOX_PER_PEER = 100  # statements that it has not taken yet; revocations come on top
 API_BODY_BYTES = 64 * KIB
 HANDOFF_FILES = 64
 HANDOFF_SECONDS = 30.0
