@@ -86,6 +86,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         about=node.node.about,
         directory=node.node.directory,
         trust=node.node.trust,
+        charters=node.node.charters,
         exchange=node.node.exchange,
         events=node.node.events,
         forwarding=node.node.forwarding,
@@ -165,6 +166,9 @@ async def test_openapi_names_every_operation(api: Api) -> None:
     assert {path.removeprefix("/v1/") for path in schema["paths"]} == {
         *("status", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
+        *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
+        *("charter-propose", "charter-read", "charter-sign", "charter-status", "charter-end"),
+        *("charter-attest", "charter-suspend", "charter-lift", "charter-explain"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "retire"),
         "agreement-export",
         *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),

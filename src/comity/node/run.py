@@ -88,6 +88,7 @@ class _Life:
                 others = {
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.charters.run()),
                     tasks.create_task(node.witness.run()),
                     tasks.create_task(node.exchange.run()),
                 }
@@ -145,6 +146,7 @@ def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], Non
         about=node.about,
         directory=node.directory,
         trust=node.trust,
+        charters=node.charters,
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,

@@ -3,6 +3,7 @@
     0x16    a TLS handshake (RFC 8446 section 5.1): a node
     "C"     the relay's preface: one side of a lane
     "O"     a node asks where its connection comes from
+    "K"     a node asks which keys this server has had
     else    closed without a byte
 
 It is the place to extend when something else is served on the same port. What happens behind each door is

@@ -1,4 +1,5 @@
-"""What is behind the doors: a node's visit over TLS, one side of a relay lane, or an observer.
+"""What is behind the doors: a node's visit over TLS, one side of a relay lane, an observer, or
+the server's keys.
 
 It takes a connection out of the lobby as soon as somebody has registered on it, or shown a ticket.
 """
@@ -13,6 +14,7 @@ from comity import limits
 from comity.entropy import Entropy
 from comity.errors import LinkLost, RemoteProtocolError, TimedOut
 from comity.protocol.observing import OBSERVE_REQUEST, answer
+from comity.protocol.succession import LINEAGE_REQUEST, LINEAGE_REQUEST_BYTES, Lineage
 from comity.rendezvous.desk import Desk
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.presence import Presence
@@ -28,7 +30,7 @@ _NONCE_BYTES = 32
 
 
 class Reception:
-    """Its three methods are doors: each owns the socket from the call on."""
+    """Its methods are doors: each owns the socket from the call on."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Reception:
         relay: Relay,
         lobby: Lobby,
         entropy: Entropy,
+        lineage: Lineage,
     ) -> None:
         self._credentials = credentials
         self._desk = desk
@@ -45,6 +48,7 @@ class Reception:
         self._relay = relay
         self._lobby = lobby
         self._entropy = entropy
+        self._lineage = lineage.to_json()
 
     async def node(self, sock: socket.socket, remote: str) -> None:
         """A node's whole visit. Raises what is wrong with its TLS; it was refused uniformly then."""
@@ -68,19 +72,38 @@ class Reception:
         """Tell a connection where it comes from, and hold it while its mapping is in use."""
         with sock:
             loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout(limits.PREFACE_TIMEOUT):
-                    asked = b""
-                    while len(asked) < len(OBSERVE_REQUEST):
-                        more = await loop.sock_recv(sock, len(OBSERVE_REQUEST) - len(asked))
-                        if not more:
-                            raise LinkLost("the connection ended before its question")
-                        asked += more
-            except TimeoutError:
-                raise TimedOut("no whole question came in time") from None
+            asked = await _question(sock, len(OBSERVE_REQUEST))
             if asked != OBSERVE_REQUEST:
                 raise RemoteProtocolError("a connection asked an observer something else")
             await loop.sock_sendall(sock, answer(remote))
             with suppress(TimeoutError):
                 async with asyncio.timeout(limits.OBSERVED_HOLD):
                     await loop.sock_recv(sock, 1)
+
+    async def lineage(self, sock: socket.socket, _: str) -> None:
+        """Show a node that has pinned an earlier key of this server how it came to the one of now."""
+        with sock:
+            asked = await _question(sock, LINEAGE_REQUEST_BYTES)
+            if not asked.startswith(LINEAGE_REQUEST):
+                raise RemoteProtocolError("a connection asked for the server's keys in other words")
+            try:
+                async with asyncio.timeout(limits.PREFACE_TIMEOUT):
+                    await asyncio.get_running_loop().sock_sendall(sock, self._lineage)
+            except TimeoutError:
+                raise TimedOut("whoever asked for the server's keys does not read them") from None
+
+
+async def _question(sock: socket.socket, size: int) -> bytes:
+    """The first ``size`` bytes of a connection. LinkLost, TimedOut."""
+    loop = asyncio.get_running_loop()
+    asked = b""
+    try:
+        async with asyncio.timeout(limits.PREFACE_TIMEOUT):
+            while len(asked) < size:
+                more = await loop.sock_recv(sock, size - len(asked))
+                if not more:
+                    raise LinkLost("the connection ended before its question")
+                asked += more
+    except TimeoutError:
+        raise TimedOut("no whole question came in time") from None
+    return asked

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from comity.storage import (
     audit,
+    charter,
     clockmark,
     events,
     exchange,
@@ -19,6 +20,7 @@ from comity.storage import (
     sendqueue,
     settled,
     trust,
+    usage,
     witness,
 )
 from comity.storage.database import Database
@@ -33,7 +35,9 @@ MIGRATIONS = (
     + events.TABLES
     + witness.TABLES
     + settled.TABLES
-    + forwarding.TABLES,
+    + forwarding.TABLES
+    + charter.TABLES
+    + usage.TABLES,
 )
 
 

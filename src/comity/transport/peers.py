@@ -117,11 +117,12 @@ class PeerNetwork:
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> LinkStream:
         return await self._dialler.dial(
-            peer, port, agreement=agreement, purpose=purpose, better_than=better_than
+            peer, port, agreement=agreement, charter=charter, purpose=purpose, better_than=better_than
         )
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:

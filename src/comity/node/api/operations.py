@@ -11,6 +11,7 @@ from fastapi import Response
 from comity.control.codec import to_json
 from comity.services.about import AboutService
 from comity.services.audit.desk import AuditDesk
+from comity.services.charter.service import CharterService
 from comity.services.directory import DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
@@ -25,6 +26,7 @@ class Operations:
     about: AboutService
     directory: DirectoryService
     trust: TrustService
+    charters: CharterService
     exchange: ExchangeService
     events: EventsService
     forwarding: ForwardingService

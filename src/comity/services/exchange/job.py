@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from comity.control.exchange import SendResult
 from comity.errors import ComityError, LinkLost, TransferCancelled, TransferFailed
+from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered
 from comity.protocol.exchange.messages import Offer
 from comity.services.exchange.content import Content
@@ -23,15 +24,15 @@ from comity.services.exchange.records import (
 )
 from comity.services.exchange.running import Running
 from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import settle_quota
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import Outcome
 
 
 @dataclass
 class Job:
-    """``limit``: bytes a second. ``begun``: the peer accepted it, now or before, so that it can be continued.
-
-    ``queued``: it is tried again by itself, whether it ever began or not.
+    """``limit``: bytes a second. ``begun``: the peer accepted it, now or before, so that it can be continued;
+    ``fresh``: not before. ``queued``: it is tried again by itself, whether it ever began or not.
     """
 
     around: Surroundings
@@ -41,8 +42,10 @@ class Job:
     content: Content
     plan: Plan
     running: Running
+    operation: Operation
     limit: int | None
     begun: bool
+    fresh: bool
     queued: bool = False
 
     @property
@@ -60,7 +63,9 @@ class Job:
             receipt=delivered.envelope.digest,
             envelope=delivered.envelope.to_json().decode(),
         )
-        record_delivery(self.around, self.row, outcome, path)
+        with self.around.db.transaction():
+            self.around.guard.consumed("send", self.peer.key, offer.transfer)
+            record_delivery(self.around, self.row, outcome, path)
         seconds = meter.seconds
         return SendResult(
             transfer=offer.transfer,
@@ -83,9 +88,11 @@ class Job:
         """What a lost link means to who sent it."""
         peer, meter = self.peer, self.meter
         if self.around.ended(peer):
+            message = f"the agreement with {peer.hostname} ended while {self.offer.name} was sent"
+            return TransferFailed(message, hint="run comity trust to see what is agreed")
+        if (over := self.around.over(peer, self.operation)) is not None:
             return TransferFailed(
-                f"the agreement with {peer.hostname} ended while {self.offer.name} was sent",
-                hint="run comity trust to see what is agreed",
+                f"while {self.offer.name} was sent: {over}", hint="run comity charter status"
             )
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
@@ -97,7 +104,9 @@ class Job:
         meter = self.meter
         if self.around.ended(self.peer) or not (self.begun or self.queued):
             self.failed(error)
-        elif self.begun:
+            return
+        self._settle()
+        if self.begun:
             record_interruption(self.around, self.row, error, done=meter.done, path=meter.path)
         else:
             self.around.store.requeued(self.row, error.message)
@@ -105,7 +114,12 @@ class Job:
     def failed(self, error: ComityError, *, refused: bool = False) -> None:
         """It came to nothing. ``refused``: the peer took none of it."""
         meter = self.meter
+        self._settle()
         if isinstance(error, TransferCancelled):
             record_cancellation(self.around, self.row, error, done=meter.done, path=meter.path)
             return
         record_failure(self.around, self.row, error, refused=refused, done=meter.done, path=meter.path)
+
+    def _settle(self) -> None:
+        peer, begun, fresh = self.peer.key, self.begun, self.fresh
+        settle_quota(self.around, self.offer, peer, self.meter, begun=begun, fresh=fresh)

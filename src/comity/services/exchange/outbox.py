@@ -25,7 +25,6 @@ from comity.errors import (
     VerificationFailed,
 )
 from comity.identity.keys import PublicKey
-from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
 from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, Offer
@@ -39,10 +38,11 @@ from comity.services.exchange.pacer import Pacer
 from comity.services.exchange.planning import plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
-from comity.services.exchange.running import Live, Running
+from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import describe, permitted
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.turns import Turns
 from comity.services.trust import KnownPeer
@@ -73,7 +73,7 @@ class Outbox:
             raise Denied(f"the agreement with {stored.hostname} has ended")
 
         async def begin() -> Job:
-            return self._prepare(request, fd, lambda _: None, peer, self._around.store.get(stored.id))
+            return await self._prepare(request, fd, lambda _: None, peer, stored.id)
 
         return await self._send(begin)
 
@@ -113,7 +113,7 @@ class Outbox:
             if job.running.cancelled is None:
                 job.stopped(TransferFailed("it was interrupted here"))
                 raise
-            _not_the_task()
+            not_the_task()
             job.failed(job.running.cancelled)
             raise job.running.cancelled from None
         finally:
@@ -132,7 +132,7 @@ class Outbox:
                 if job.meter.sent - sent >= limits.RETRY_MOVED_BYTES:
                     pauses = iter(self._around.pauses)
                 pause = next(pauses, None)
-                if not job.begun or pause is None or self._around.ended(job.peer):
+                if not job.begun or pause is None or self._around.over(job.peer, job.operation):
                     raise
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
@@ -140,23 +140,26 @@ class Outbox:
     async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> Job:
         check_name(request.name)
         Content(fd)  # what can't be sent is refused before anybody is looked up
-        return self._prepare(request, fd, watch, await self._around.trust.resolve(request.peer), None)
+        peer = await self._around.trust.resolve(request.peer)
+        return await self._prepare(request, fd, watch, peer, None)
 
-    def _prepare(
+    async def _prepare(
         self,
         request: SendFileRequest,
         fd: int,
         watch: Callable[[Progress], None],
         peer: KnownPeer,
-        queued: StoredTransfer | None,
+        row: int | None,
     ) -> Job:
-        """Everything that can be refused without dialling, then the row."""
+        """Everything that can be refused without dialling, then the row; ``row``: that of a queued one."""
         around = self._around
         check_name(request.name)
         check_limit(request.limit)
         content = Content(fd)
         agreement = peer.agreement.digest
+        described = await describe(around, self._threads, content, request.name, peer.key)
         recover(around, self._live)
+        queued = None if row is None else around.store.get(row)
         before = queued or around.store.waiting(peer.key, agreement, request.name, content.size)
         if queued is not None and (queued.agreement, queued.bytes) != (agreement, content.size):
             raise Denied("what was queued is not what would be sent now")
@@ -176,17 +179,9 @@ class Outbox:
             charter=None,
             digests=planned.digests,
             basis=planned.basis,
+            content=described,
         )
-        around.guard.require(
-            Operation(
-                kind="send",
-                peer=peer.key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        offer, operation = permitted(around, offer, peer.key)
         new = NewTransfer(
             direction="out",
             peer=peer.key,
@@ -215,15 +210,30 @@ class Outbox:
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        begun = before is not None and before.state != "queued"
-        queued_now = before is not None and around.queue.holds(before.id)
-        return Job(around, row, peer, offer, content, planned, running, request.limit, begun, queued_now)
+        fresh = before is None or before.state == "queued"
+        return Job(
+            around=around,
+            row=row,
+            peer=peer,
+            offer=offer,
+            content=content,
+            plan=planned,
+            running=running,
+            operation=operation,
+            limit=request.limit,
+            begun=not fresh,
+            fresh=fresh,
+            queued=before is not None and around.queue.holds(before.id),
+        )
 
     async def _transfer(self, job: Job) -> Delivered | Failed:
         around = self._around
-        if around.ended(job.peer):  # it may have waited for its turn
-            raise TransferFailed(f"the agreement with {job.peer.hostname} ended before the file was sent")
-        stream = await around.network.dial(job.peer.key, EXCHANGE_PORT, agreement=job.offer.agreement)
+        if (over := around.over(job.peer, job.operation)) is not None:  # it may have waited for its turn
+            raise TransferFailed(f"before the file was sent: {over}")
+        offer = job.offer
+        stream = await around.network.dial(
+            job.peer.key, EXCHANGE_PORT, agreement=offer.agreement, charter=offer.charter
+        )
         job.meter.path = stream.info.path
         async with stream:
             parties = around.parties(sender=around.notary.public, receiver=job.peer.key)
@@ -266,10 +276,3 @@ def check_limit(rate: int | None) -> None:
     """InvalidInput where a transfer would be so slow that the peer takes it for dead."""
     if rate is not None and rate < limits.RATE_LEAST:
         raise InvalidInput(f"a bound of less than {limits.RATE_LEAST} bytes a second", hint="use 16kB/s")
-
-
-def _not_the_task() -> None:
-    """What was cancelled is the transfer: the task that carries it goes on and says so."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
