@@ -82,7 +82,7 @@ def queue_file(
         request = QueueFileRequest(peer=peer, name=name, file=token, path=where, limit=limit)
     finally:
         os.close(descriptor)
-    return client.call("queue-file", request, QueueResult)
+    return client.ask(asks.queue_file(request))
 
 
 def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
@@ -104,7 +104,7 @@ def watch(client: Client) -> Iterator[Progress]:
 
 def cancel(client: Client, transfer: str) -> CancelResult:
     """End a transfer for good, by its id or the beginning of it: UnknownTransfer, InvalidInput."""
-    return client.call("cancel", CancelRequest(transfer), CancelResult)
+    return client.ask(asks.cancel(CancelRequest(transfer)))
 
 
 def open_to_send(path: str | os.PathLike[str]) -> int:
