@@ -118,10 +118,10 @@ class Queueing:
         try:
             while True:
                 self._come.clear()
-                collect(self._around)
-                for peer in {*self._around.queue.peers(), *self._around.store.owed_peers()}:
-                    if peer not in self._serving or self._serving[peer].done():
-                        self._serving[peer] = asyncio.create_task(self._serve(peer))
+                try:
+                    self._look()
+                except ComityError as error:  # the disk is full, or gone: later, then
+                    log.warning("queue not looked at", extra={"fields": {"code": error.code, "why": error}})
                 try:
                     async with asyncio.timeout(limits.QUEUE_LOOK_SECONDS):
                         await self._come.wait()
@@ -132,6 +132,13 @@ class Queueing:
             for task in serving:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
+
+    def _look(self) -> None:
+        """Give up what waited for too long, and see to it that everybody is served."""
+        collect(self._around)
+        for peer in {*self._around.queue.peers(), *self._around.store.owed_peers()}:
+            if peer not in self._serving or self._serving[peer].done():
+                self._serving[peer] = asyncio.create_task(self._serve(peer))
 
     async def _serve(self, peer: PublicKey) -> None:
         try:
@@ -172,6 +179,8 @@ class Queueing:
                 os.close(descriptor)
         except ComityError as error:
             state = around.store.get(row).state
+            if state in ("running", "committing"):  # somebody sends it by hand
+                return False
             waits = state in ("queued", "interrupted")
             if waits and isinstance(error, (*_LATER, TransferFailed)):
                 log.info("queued file waits", extra={"fields": {"transfer": stored.transfer, "why": error}})
