@@ -66,6 +66,12 @@ from comity.control.config import (
     ConfigSetResult,
     ConfigSetting,
 )
+from comity.control.doctor import (
+    DoctorHop,
+    DoctorRequest,
+    DoctorResult,
+    HopStatus,
+)
 from comity.control.events import (
     AcknowledgeRequest,
     AcknowledgeResult,
@@ -211,6 +217,9 @@ __all__ = [
     "ConfirmRequest",
     "ConfirmResult",
     "ConflictView",
+    "DoctorHop",
+    "DoctorRequest",
+    "DoctorResult",
     "EndForwardRequest",
     "Event",
     "EventData",
@@ -228,6 +237,7 @@ __all__ = [
     "ForwardsResult",
     "HandshakeRequest",
     "HandshakeResult",
+    "HopStatus",
     "InfoResult",
     "InitRequest",
     "InitResult",
