@@ -217,3 +217,28 @@ async def test_what_lies_here_counts_after_a_restart(scene: Scene) -> None:
     with pytest.raises(InboxFull):
         await scene.alice.send("bob", scene.file("second", 800))
     again.stop()
+
+
+async def test_what_is_left_of_interrupted_transfers_is_collected_in_time(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Rules(inbox_quota=QUOTA, partials_kept=0.2))
+    living: asyncio.Task[None] | None = None
+    try:
+        stream, answer = await scene.offer(900)
+        assert isinstance(answer, Accept)
+        stream.abort()
+        await scene.idle()
+        assert scene.bob.rows()[0].state == "interrupted"
+        assert len(scene.bob.on_disk()) == 1
+        await asyncio.sleep(0.25)
+        living = asyncio.create_task(scene.bob.exchange.run())  # as the daemon does; it looks at once
+        async with asyncio.timeout(20):
+            while scene.bob.rows()[0].state != "failed":  # noqa: ASYNC110  what changes is in the database
+                await asyncio.sleep(0.01)
+        assert scene.bob.on_disk() == []
+        assert "not taken up again" in scene.bob.rows()[0].problem
+        assert Occupancy(scene.bob.db).of(scene.mallory) == 0
+    finally:
+        if living is not None:
+            living.cancel()
+            await asyncio.wait([living])
+        await scene.close()
