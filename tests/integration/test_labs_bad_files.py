@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import resource
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,8 @@ def test_more_than_the_receiver_has_room_for(a: Lab, b: Lab) -> None:
         os.truncate(enormous, 8 * 1024 * 1024 * MIB)
     except OSError as error:
         pytest.skip(f"no file of 8 TiB can be made here: {error}")
+    assert a.refused("send-file", "lab-b-trainer", "enormous").told == ("inbox_full", 49)
+    os.truncate(enormous, shutil.disk_usage(b.home).free + 1024 * MIB)  # within the quota, on this disk
     refusal = a.refused("send-file", "lab-b-trainer", "enormous")
     assert refusal.told == ("disk_full", 43)
     os.truncate(enormous, 8 * 1024 * 1024 * MIB + 1)
