@@ -315,6 +315,8 @@ async def test_what_cannot_be_sent_is_not_queued(scene: Scene) -> None:
         await scene.queue(path, name="../x")
     with pytest.raises(InvalidInput):
         await scene.queue(path, limit=5)
+    with pytest.raises(FileUnusable, match="folder"):
+        await scene.queue(scene.folder)
     assert scene.states() == []
 
 

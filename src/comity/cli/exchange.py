@@ -30,7 +30,7 @@ from comity.sdk.client import Client
 @click.option("--queue", is_flag=True, help="Return at once; it is sent when the peer is there.")
 @click.pass_obj
 def send_file(output: Output, peer: str, path: str, limit: int | None, queue: bool) -> None:
-    """Send the file at PATH to a trusted PEER, and return once its signed receipt is here."""
+    """Send the file or folder at PATH to a trusted PEER, and return once its signed receipt is here."""
     if queue:
         waiting = sdk.queue_file(Client(), peer, path, limit=limit)
         output.show(waiting, _queued(waiting))

@@ -13,7 +13,7 @@ from comity.errors import ComityError, LinkLost, TransferCancelled, TransferFail
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered
 from comity.protocol.exchange.messages import Offer
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import (
@@ -39,7 +39,7 @@ class Job:
     row: int
     peer: KnownPeer
     offer: Offer
-    content: Content
+    content: Outgoing
     plan: Plan
     running: Running
     operation: Operation

@@ -26,27 +26,22 @@ from comity.errors import (
 )
 from comity.identity.keys import PublicKey
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.manifest import check_announced
-from comity.protocol.exchange.messages import FILE, Offer
-from comity.protocol.exchange.names import check_name
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
-from comity.services.exchange.content import Content
 from comity.services.exchange.job import Job
 from comity.services.exchange.moving import MovingLane
+from comity.services.exchange.offering import make_offering
 from comity.services.exchange.pacer import Pacer
-from comity.services.exchange.planning import plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
-from comity.services.exchange.terms import describe, permitted
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.turns import Turns
 from comity.services.trust import KnownPeer
-from comity.storage.exchange import NewTransfer, StoredTransfer
+from comity.storage.exchange import StoredTransfer
 from comity.transport.interface import Stream
 
 
@@ -118,6 +113,7 @@ class Outbox:
             raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
+            job.content.close()
             job.running.over.set()
 
     async def _persist(self, job: Job) -> Delivered | Failed:
@@ -138,8 +134,6 @@ class Outbox:
             await asyncio.sleep(pause)
 
     async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> Job:
-        check_name(request.name)
-        Content(fd)  # what can't be sent is refused before anybody is looked up
         peer = await self._around.trust.resolve(request.peer)
         return await self._prepare(request, fd, watch, peer, None)
 
@@ -153,47 +147,10 @@ class Outbox:
     ) -> Job:
         """Everything that can be refused without dialling, then the row; ``row``: that of a queued one."""
         around = self._around
-        check_name(request.name)
         check_limit(request.limit)
-        content = Content(fd)
-        agreement = peer.agreement.digest
-        described = await describe(around, self._threads, content, request.name, peer.key)
         recover(around, self._live)
-        queued = None if row is None else around.store.get(row)
-        before = queued or around.store.waiting(peer.key, agreement, request.name, content.size)
-        if queued is not None and (queued.agreement, queued.bytes) != (agreement, content.size):
-            raise Denied("what was queued is not what would be sent now")
-        if queued is not None and queued.state not in ("queued", "interrupted"):
-            raise TransferFailed(f"it is {queued.state} already")
-        basis = around.store.sent_before(peer.key, agreement, request.name)
-        planned = plan(content, sparse=content.sparse, basis=basis)
-        check_announced(content.size, len(planned.edges))
-        offer = Offer(
-            transfer=before.transfer if before else around.entropy.token(16).hex(),
-            nonce=before.nonce if before else around.entropy.token(32).hex(),
-            kind=FILE,
-            name=request.name,
-            bytes=content.size,
-            chunks=len(planned.edges),
-            agreement=agreement,
-            charter=None,
-            digests=planned.digests,
-            basis=planned.basis,
-            content=described,
-        )
-        offer, operation = permitted(around, offer, peer.key)
-        new = NewTransfer(
-            direction="out",
-            peer=peer.key,
-            transfer=offer.transfer,
-            hostname=peer.hostname,
-            address=peer.address,
-            name=offer.name,
-            bytes=offer.bytes,
-            agreement=offer.agreement,
-            started=around.clock.now(),
-            nonce=offer.nonce,
-        )
+        made = await make_offering(around, self._threads, request, peer, fd, queued=row)
+        offer = made.offer
         meter = Meter(
             transfer=offer.transfer,
             name=offer.name,
@@ -202,28 +159,31 @@ class Outbox:
             watch=watch,
             peer=peer.hostname,
         )
-        if before is None:
-            row = around.store.begin(new)
-        else:
-            row = before.id
-            around.store.taken_up(row)
+        try:
+            taken = made.before.id if made.before else around.store.begin(made.row(around.clock.now()))
+            if taken in self._live:
+                raise TransferFailed("it is under way already", hint="run comity transfers")
+            around.store.taken_up(taken)
+        except BaseException:
+            made.content.close()
+            raise
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
-        self._live[row] = running
-        fresh = before is None or before.state == "queued"
+        self._live[taken] = running
+        fresh = made.before is None or made.before.state == "queued"
         return Job(
             around=around,
-            row=row,
+            row=taken,
             peer=peer,
             offer=offer,
-            content=content,
-            plan=planned,
+            content=made.content,
+            plan=made.plan,
             running=running,
-            operation=operation,
+            operation=made.operation,
             limit=request.limit,
             begun=not fresh,
             fresh=fresh,
-            queued=before is not None and around.queue.holds(before.id),
+            queued=made.before is not None and around.queue.holds(made.before.id),
         )
 
     async def _transfer(self, job: Job) -> Delivered | Failed:

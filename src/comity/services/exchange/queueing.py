@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 
 from comity import limits
 from comity.control.exchange import QueueFileRequest, QueueResult, SendFileRequest
 from comity.errors import (
     ComityError,
     Denied,
+    FileUnusable,
     InvalidInput,
     PeerUnreachable,
     RateLimited,
@@ -62,6 +64,11 @@ class Queueing:
         around = self._around
         check_name(request.name)
         check_limit(request.limit)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise FileUnusable(
+                "a folder cannot wait in the queue",
+                hint="send it now, or pack it: tar -cf NAME.tar FOLDER",
+            )
         content = Content(fd)
         check_announced(content.size, len(equal_edges(content.size)))
         identity = identity_of(os.fstat(fd))

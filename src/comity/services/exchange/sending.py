@@ -28,9 +28,10 @@ from comity.protocol.exchange.events import (
     SenderEvent,
     Trouble,
 )
+from comity.protocol.exchange.listing import LISTING_HEADER
 from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.pacer import Place
 from comity.services.exchange.planning import Plan
@@ -45,7 +46,7 @@ class Sending:
     def __init__(
         self,
         machine: Sender,
-        content: Content,
+        content: Outgoing,
         plan: Plan,
         lane: Lane,
         meter: Meter,
@@ -66,6 +67,8 @@ class Sending:
         """Move everything, and finish the link whatever came of it. LinkLost, RemoteProtocolError."""
         hashing = threads.start(self._hasher.run)
         try:
+            if self._machine.listing_wanted and self._content.listing is not None:
+                self._lane.send(LISTING_HEADER, self._content.listing.encoded)
             outcome = self._exchange()
         finally:
             self._hasher.stop()
