@@ -379,6 +379,7 @@ FORWARD_OPEN_TIMEOUT = 15.0  # from the welcome to the answer whether the port i
 FORWARD_CONNECT_TIMEOUT = 5.0  # for the program on an exposed port to accept
 FORWARD_BEAT_EVERY = 15.0
 FORWARD_DEAD_AFTER = 45.0  # without a word from the peer's node; its program may be silent for ever
+FORWARD_RECHECK_EVERY = 5.0  # whether charter and agreement still allow a connection
 FORWARDS = 32  # running at once, asked for on this machine
 EXPOSURES = 256
 FORWARD_NOTICES = 256  # not read yet by who asked for a forward; more are left out
