@@ -43,6 +43,7 @@ def joined(here: Region, hostname: str) -> Lab:
         f"Identity created: {hostname}",
         f"Fingerprint: {grouped(lab)}",
         f"Card: comity:{hostname}@{here.rendezvous.url.authority}#{lab.fingerprint}",
+        f"Revocation certificate: {lab.home}/retirement.json (keep a copy off this machine)",
         "Next: comity up",
     ]
     return lab
