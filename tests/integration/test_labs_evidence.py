@@ -244,5 +244,8 @@ def test_configuration_changes_are_on_record(labs: tuple[Lab, Lab]) -> None:
     changed = audit.log(a.client, AuditLogRequest(kind="config.changed")).entries
     said = [(entry.detail["setting"], entry.detail["before"], entry.detail["after"]) for entry in changed]
     assert said == [("tags", "", "lung"), ("contact", "", "pi@lab-a.example")]
+    keys = audit.log(a.client, AuditLogRequest(kind="key.changed")).entries
+    assert sorted(str(entry.detail["key"]) for entry in keys) == ["identity", "log", "sealing"]
+    assert all(entry.detail["before"] is None for entry in keys), "none has changed since it was made"
     (first,) = audit.log(a.client, AuditLogRequest(kind="config.settled")).entries
     assert first.detail["hostname"] == a.hostname
