@@ -176,7 +176,7 @@ def test_flipped_deleted_and_rebuilt_logs_are_found_offline(here: Region) -> Non
         found = refused(auditor, path, "--checkpoint", held, *party(a), *party(b))
         assert found["witnessed_size"] == 0
         assert str(signed) in found["problem"]
-    assert str(signed) in refused(a, "--checkpoint", held, command="verify")["problem"]
+    assert "countersigned" in refused(a, "--checkpoint", held, command="verify")["problem"]
     # The partner finds it by itself, says so to its own people, and the log's own node learns it.
     eventually(lambda: bool(audit.witnesses(b.client).conflicts), "lab E has noticed", 90)
     assert any("CONTRADICTION in the log of lab-d-trainer" in line for line in b.read("audit", "witnesses"))
