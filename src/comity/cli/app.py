@@ -73,6 +73,7 @@ _SECTIONS = {
         "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
     },
     "Evidence": {
+        "report": Entry("comity.cli.report:report", "Report what happened with a partner, to print."),
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {

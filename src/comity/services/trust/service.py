@@ -112,7 +112,9 @@ class TrustService:
         try:
             return await self._peers.trusted(text)
         except UntrustedPeer as error:
-            self._ledger.audit.append("peer.untrusted", reasons=(error.message,))
+            meant = {PublicKey.from_hex(rel.peer) for rel in self._peers.local(text)}
+            peer = meant.pop() if len(meant) == 1 else None
+            self._ledger.audit.append("peer.untrusted", peer=peer, reasons=(error.message,))
             raise
 
     def relationships(self) -> list[Relationship]:
