@@ -173,6 +173,11 @@ class TrustService:
         rel = self._ledger.store.get(peer)
         return rel.hostname if rel else str(peer.fingerprint)
 
+    @property
+    def owed(self) -> int:
+        """How many statements have yet to reach a peer or its mailbox."""
+        return len(self._ledger.store.outbox())
+
     def predecessor(self, peer: PublicKey) -> PublicKey | None:
         """The earlier key of this peer's node, on whose word its key was approved; else None."""
         rel = self._ledger.store.get(peer)
