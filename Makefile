@@ -26,7 +26,7 @@ natlab: $(STAMP) ## the tests behind real NATs, one after the other: as root, wi
 check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy --strict src tests
+	$(BIN)/mypy --strict src pilot/src tests
 	cd examples/five_sites && ../../$(BIN)/mypy --strict .
 	$(BIN)/lint-imports --no-logo
 
@@ -48,14 +48,15 @@ docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python docs/generate_session.py
 	$(BIN)/python docs/generate_sdk.py
 
-dist: $(STAMP) ## build the sdist and the wheel into dist/
-	@rm -f dist/comity-*.whl dist/comity-*.tar.gz
+dist: $(STAMP) ## build the sdists and the wheels into dist/
+	@rm -f dist/comity-*.whl dist/comity-*.tar.gz dist/comity_pilot-*.whl dist/comity_pilot-*.tar.gz
 	$(BIN)/python -m hatchling build
+	cd pilot && ../$(BIN)/python -m hatchling build -d ../dist
 
 # For machines like this one: the same system, processor and version of Python.
 wheelhouse: dist ## the wheel and all that it needs, for machines without internet
 	@rm -rf dist/wheelhouse
-	$(BIN)/python $(PIP) wheel --quiet -c constraints.txt -w dist/wheelhouse dist/comity-*.whl
+	$(BIN)/python $(PIP) wheel --quiet -c constraints.txt -w dist/wheelhouse dist/comity-*.whl dist/comity_pilot-*.whl
 	@echo "copy dist/wheelhouse, then: pip install --no-index --find-links wheelhouse comity"
 
 format: $(STAMP) ## rewrite the sources the way `check` wants them
@@ -76,9 +77,9 @@ clean: ## remove all that make and the tools have made
 	rm -rf $(VENV) $(FLOWER) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+$(STAMP): pyproject.toml pilot/pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV) (a minute or two the first time)"
-	@$(BIN)/python $(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
+	@$(BIN)/python $(PIP) install --quiet -c constraints.txt -e '.[demo,dev]' -e ./pilot
 	@touch $@
 
 $(FLOWER)/.installed: examples/flower/constraints.txt | $(BIN)/pip

@@ -68,6 +68,7 @@ def plain() -> dict[str, Any]:
         ],
         "limits": [{"id": "volume", "counts": "bytes", "most": 10**12, "per": "month"}],
         "artifacts": {"formats": ["safetensors", "json"], "max_bytes": 10**11, "signature": "required"},
+        "anomalies": [{"watches": "denials", "id": "denials", "in_a_row": 50}],
         "privacy": {
             "secure_aggregation": "optional",
             "minimum_participants": 1,

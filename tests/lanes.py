@@ -263,6 +263,7 @@ class MemoryNet:
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> MemoryStream:

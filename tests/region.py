@@ -29,11 +29,11 @@ ENOUGH = 4 * MIB
 class Rendezvous:
     """``comity rendezvous serve`` on a loopback port that it keeps from one life to the next."""
 
-    def __init__(self, folder: Path, advertise: int | None = None) -> None:
+    def __init__(self, folder: Path, advertise: int | None = None, port: int = 0) -> None:
         folder.mkdir(mode=0o700)
         self.state = folder / "state"
         self.log = folder / "rendezvous.log"
-        self.port = 0
+        self.port = port
         self._advertise = () if advertise is None else ("--advertise", f"comity://127.0.0.1:{advertise}")
         self.start()
 

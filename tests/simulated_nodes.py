@@ -16,6 +16,7 @@ from comity.node.assembly import assemble
 from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
+from comity.services.guard import Guard
 from comity.services.logkey import make_certificate
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
@@ -61,6 +62,7 @@ class SimulatedNode:
         db: Database | None = None,
         public: bool = False,
         tags: tuple[str, ...] = (),
+        guard: type[Guard] = Guard,
     ) -> None:
         self.name = name
         self.town = town
@@ -126,6 +128,7 @@ class SimulatedNode:
                 rendezvous=rendezvous,
                 network=network,
                 surroundings=lambda listening: Surroundings(listening=listening),
+                guard=guard,
             )
         )
         self._running: list[asyncio.Task[None]] = []
@@ -142,6 +145,7 @@ class SimulatedNode:
             node.sessions.run(node.trust),
             node.presence.run(),
             node.rendezvous.run(),
+            node.charters.run(),
             node.witness.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]

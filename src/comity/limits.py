@@ -37,6 +37,8 @@ RECEIPT_LIFETIME = 3650 * DAY
 REVOCATION_LIFETIME = 3650 * DAY
 SUCCESSION_BYTES = 4 * KIB  # a retirement or a rotation in its envelope takes about 1 KiB
 SUCCESSION_FILE_BYTES = 8 * KIB
+RENDEZVOUS_KEYS = 32  # that one rendezvous can have, one after the other
+RENDEZVOUS_LINEAGE_BYTES = 256 * KIB
 CERTIFICATE_LIFETIME = 90 * DAY
 CERTIFICATE_BYTES = 2 * KIB  # identity: one Ed25519 certificate takes about 300
 SEAL_PADDING = 4 * KIB
@@ -158,7 +160,7 @@ REQUESTS_BURST = 50  # handshake requests that are taken at once, of one partner
 REQUESTS_PER_SECOND = 0.1
 MAIL_HELD = 1000  # letters that can't be handled yet, tried again every MAINTENANCE_EVERY seconds
 OUTBOX_PER_PEER = 100
-API_BODY_BYTES = 64 * KIB
+API_BODY_BYTES = 640 * KIB  # the largest charter, its quotes escaped
 HANDOFF_FILES = 64
 HANDOFF_SECONDS = 30.0
 LOG_BYTES = 10 * MIB
@@ -241,6 +243,7 @@ DATABASE_LOCK_TIMEOUT = 5.0
 MANIFEST_CHUNKS = MIB  # 2^20 chunks of 8 MiB: 8 TiB
 MANIFEST_AHEAD_PAGES = 16  # pages that may travel before their answers; bounds what a receiver keeps track of
 EXCHANGE_MESSAGE_BYTES = 8 * KIB  # the JSON messages but the receipt: two texts, escaped
+ARTIFACT_SIGNATURE_BYTES = 4 * KIB  # in an offer
 EXCHANGE_ANSWER_TIMEOUT = 30.0  # from an offer to its answer
 SENDING_AT_ONCE = 4  # the rest wait for their turn
 RECEIVING_AT_ONCE = 16
@@ -288,6 +291,12 @@ PASSPHRASE_BYTES = 4 * KIB
 # ── proxies ───────────────────────────────────────────────────────────────────────────────────────────
 PROXY_ANSWER_BYTES = 16 * KIB  # the head of a proxy's answer
 PROXY_CREDENTIALS_BYTES = KIB
+DOCTOR_STEP_SECONDS = 5.0  # for one probe of comity doctor
+DOCTOR_SECONDS = 90.0  # for all of them
+UPGRADE_BYTES = 32 * KIB  # the head of a request for a WebSocket, or of its answer
+WEBSOCKET_MESSAGE_BYTES = 256 * KIB
+BRIDGES = 4096  # wrapped connections of one process: WebSockets, TLS to a proxy
+BRIDGE_LINGER = 15.0  # after this side ended one: how long what is left may take to leave
 PROXY_REFUSED_PAUSE = 600.0  # before refused credentials are sent again: a directory locks accounts
 
 # ── charter ───────────────────────────────────────────────────────────────────────────────────────────
@@ -299,12 +308,25 @@ CHARTER_ASSETS = 256
 CHARTER_DIGESTS = 256  # of one asset
 CHARTER_PERMISSIONS = 256
 CHARTER_LIMITS = 32  # of the charter, or of one permission
+CHARTER_ANOMALIES = 16
 CHARTER_TOPICS = 64  # of one permission
 CHARTER_TOPIC_CHARS = 128
 CHARTER_PORTS = 64  # of one permission
 CHARTER_TEXT_CHARS = 2000
 CHARTER_NAME_CHARS = 200
 POLICY_BYTES = 4 * MIB  # what a charter compiles to
+CHARTER_PART_BYTES = 15 * KIB  # of a charter in one statement, which has to fit STATEMENT_BYTES
+CHARTER_PARTS = 18  # CHARTER_BYTES in such parts
+CHARTER_NOTE_BYTES = 12 * KIB  # a carried statement: an envelope's JSON
+CHARTER_STATEMENT_LIFETIME = 3650 * DAY
+CHARTER_OPEN_VERSIONS = 4  # of one line, waiting for signatures
+CHARTER_LINES_OPEN = 64  # proposals that nobody here has signed, from all partners
+CHARTER_ATTESTED = 100  # artifacts in one statement about their end
+FORMAT_HEADER_BYTES = 64 * MIB  # of a safetensors file
+FORMAT_TEXT_BYTES = 64 * MIB  # of a file that is to pass as JSON
+FORMAT_MEMBERS = 100_000  # of a npz archive
+FORMAT_ARRAY_HEADER_BYTES = 64 * KIB  # of a npy file
+CHARTER_EARLY = 64  # signatures kept that came before their charter, from one partner
 
 
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,6 +352,8 @@ EVENTS_RESCAN_SECONDS = 2.0  # how soon a subscription to all peers notices a ne
 EVENTS_PUBLISH_TIMEOUT = 30.0  # for a peer to store what was published to it
 EVENTS_ACKNOWLEDGE_TIMEOUT = 5.0  # for a broker to say that it has noted an acknowledgement
 EVENTS_PRUNE_EVERY = 60.0
+EVENTS_DENIED_SECONDS = 30.0  # until a topic that a charter denied to a partner is asked about again
+EVENTS_DENIED_KEPT = 1000  # of such topics
 
 # ── forwarding ────────────────────────────────────────────────────────────────────────────────────────
 FORWARD_WINDOW = MIB  # on its way to one program in one connection, and not taken by it yet

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted((ROOT / "src").rglob("*.py"))
+SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "pilot/src").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LINES = 300

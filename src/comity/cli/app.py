@@ -33,6 +33,7 @@ _SECTIONS = {
         "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
+        "doctor": Entry("comity.cli.doctor:doctor", "Find out where the way to a partner ends, and why."),
     },
     "Peers": {
         "find": Entry("comity.cli.peers:find", "Look a node up by its name."),
@@ -53,7 +54,8 @@ _SECTIONS = {
     },
     "Charter": {
         "charter": Entry(
-            "comity.cli.charter:charter", "Write the agreement that the software enforces, and read one."
+            "comity.cli.charter:charter",
+            "Write, sign and end agreements that the software enforces.",
         ),
     },
     "Exchange": {
@@ -94,12 +96,12 @@ app = LazyGroup(
 click.version_option(__version__, prog_name="comity", message="%(prog)s %(version)s")(app)
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None, program: click.Group = app) -> int:
     """Run one command; the exit status, as docs/reference/errors.md lists them."""
     arguments = list(sys.argv[1:] if args is None else args)
     output = Output(sys.stdout, sys.stderr, os.environ)
     try:
-        status = _run(arguments, output)
+        status = _run(program, arguments, output)
         output.close()
     except BrokenPipeError:
         _discard_output()
@@ -110,11 +112,11 @@ def main(args: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(arguments: list[str], output: Output) -> int:
-    # Not app.main(), which answers closed pipes and Ctrl-C in its own way.
+def _run(program: click.Group, arguments: list[str], output: Output) -> int:
+    # Not program.main(), which answers closed pipes and Ctrl-C in its own way.
     try:
-        with app.make_context("comity", arguments, obj=output) as context:
-            app.invoke(context)
+        with program.make_context(program.name, arguments, obj=output) as context:
+            program.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except ComityError as error:

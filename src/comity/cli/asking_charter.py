@@ -6,10 +6,11 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
-from comity.control import CharterNewRequest, CharterSignatory
+from comity.control import CharterAskRequest, CharterNewRequest, CharterSignatory
 from comity.errors import InvalidInput
 from comity.identity.card import Card
 from comity.identity.fingerprint import Fingerprint
@@ -91,6 +92,15 @@ class _Questions:
             if not text:
                 return named
             named.append(_party(text))
+
+
+def about_peer(peer: str, kind: str, size: int, asked: Mapping[str, Any]) -> CharterAskRequest:
+    """What is asked of the node; InvalidInput for what only a file can be asked."""
+    for name, option in (("party", "--party"), ("peer", "--with")):
+        if asked[name]:
+            raise InvalidInput(f"{option} goes with a charter file", hint="leave it out")
+    described = {name: asked[name] for name in ("operation", "digest", "signer", "topic", "port")}
+    return CharterAskRequest(peer=peer, format=kind, bytes=size, **described)
 
 
 def count(text: str) -> tuple[str, int]:

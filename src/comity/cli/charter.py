@@ -1,13 +1,17 @@
-"""The charter as a file: new, lint, show, diff, explain. All of it offline."""
+"""The charter as a file: new, lint, show, diff, explain, offline. Between nodes: ``charter_life``.
+
+``show`` and ``explain`` also answer about the charters that this node knows.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from comity.cli import asking_charter, files
+from comity.cli import asking_charter, charter_life, files
 from comity.cli.commands import Group, command
 from comity.cli.output import Output
 from comity.clock import SystemClock, rfc3339
@@ -18,12 +22,14 @@ from comity.control import (
     CharterLintResult,
     CharterNewResult,
 )
-from comity.errors import InvalidCharter
+from comity.errors import InvalidCharter, InvalidInput
 from comity.sdk import charter as sdk
+from comity.sdk import charter_life as life
+from comity.sdk.client import Client
 
 _COUNT = click.IntRange(0, 2**53 - 1)
 
-charter = Group("charter", help="Write the agreement that the software enforces, and read one.")
+charter = Group("charter", help="Write, sign and end agreements that the software enforces.")
 
 
 @command(
@@ -73,12 +79,19 @@ def lint(output: Output, file: str) -> None:
 
 
 @command("show", example="comity charter show study.yaml")
-@click.argument("file")
+@click.argument("file", metavar="FILE|CHARTER")
 @click.pass_obj
 def show(output: Output, file: str) -> None:
-    """Read a charter FILE out in plain language, from the form that is signed."""
-    result = sdk.show(files.read(file, sdk.FILE_BYTES))
-    output.show(result, (*result.lines, f"Digest: {result.digest}"))
+    """Read a charter out in plain language, from the form that is signed: a FILE, or one of this node's.
+
+    CHARTER is its digest, the first 8 digits of it or more, or its title.
+    """
+    if _is_file(file):
+        result = sdk.show(files.read(file, sdk.FILE_BYTES))
+        output.show(result, (*result.lines, f"Digest: {result.digest}"))
+    else:
+        known = life.read(Client(), file)
+        output.show(known, (*known.lines, f"Digest: {known.digest}"))
 
 
 @command("diff", example="comity charter diff study.yaml study-2.yaml")
@@ -92,9 +105,9 @@ def diff(output: Output, before: str, after: str) -> None:
 
 
 @command("explain", example="comity charter explain study.yaml receive --party lab-b --digest sha256:11...")
-@click.argument("file")
+@click.argument("file", metavar="FILE|PEER")
 @click.argument("operation")
-@click.option("--party", required=True, metavar="NAME", help="Who would do it.")
+@click.option("--party", metavar="NAME", help="Who would do it; with a FILE.")
 @click.option("--with", "peer", metavar="NAME", help="The other side, where there are several.")
 @click.option("--at", metavar="TIME", help="When, in UTC; now by default.")
 @click.option("--digest", default="", metavar="DIGEST", help="Of the artifact or model: sha256:...")
@@ -110,10 +123,19 @@ def diff(output: Output, before: str, after: str) -> None:
 def explain(
     output: Output, /, file: str, at: str | None, kind: str, size: int, used: tuple[str, ...], **asked: Any
 ) -> None:
-    """Tell whether the charter in FILE would allow an OPERATION, and by which clause.
+    """Tell whether an OPERATION would be allowed, and by which clause.
 
-    Nothing is done. An artifact is described by its digest, signer, format and bytes.
+    With PEER, by what is in force between PEER and this node now; with FILE, by the charter in it. Nothing is
+    done. An artifact is described by its digest, signer, format and bytes.
     """
+    if not _is_file(file):
+        if at or used:
+            raise InvalidInput("--at and --used go with a charter file", hint="leave them out")
+        answer = life.explain(Client(), asking_charter.about_peer(file, kind, size, asked))
+        output.show(answer, _explained(answer))
+        return
+    if not asked["party"]:
+        raise InvalidInput("--party is missing: who would do it", hint="see comity charter explain --help")
     moment = asking_charter.moment(at) if at else rfc3339(SystemClock().now())
     counts = dict(map(asking_charter.count, used))
     request = CharterExplainRequest(at=moment, format=kind, bytes=size, used=counts, **asked)
@@ -121,8 +143,12 @@ def explain(
     output.show(result, _explained(result))
 
 
-for _command in (new, lint, show, diff, explain):
+for _command in (new, lint, show, diff, explain, *charter_life.COMMANDS):
     charter.add_command(_command)
+
+
+def _is_file(text: str) -> bool:
+    return text == "-" or "/" in text or text.endswith((".yaml", ".yml")) or os.path.exists(text)
 
 
 def _written(result: CharterNewResult, out: str | None) -> list[str]:

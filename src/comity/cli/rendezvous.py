@@ -15,6 +15,7 @@ from comity.cli.output import Output, table
 from comity.cli.programs import rendezvous
 from comity.control import rendezvous as control
 from comity.control.amounts import parse_duration
+from comity.identity.fingerprint import Fingerprint
 from comity.sdk import files, home
 from comity.sdk import rendezvous as server
 
@@ -225,6 +226,27 @@ def backup(output: Output, out: Path, passphrase_file: Path, state: Path | None)
     output.show(result, [f"Backup of {result.name}: {result.path} ({wording.size(result.bytes)})"])
 
 
+@command("rotate-key", example="comity rendezvous rotate-key")
+@_state
+@click.pass_obj
+def rotate_key(output: Output, state: Path | None) -> None:
+    """Give a stopped server a new key, which the old one names its successor.
+
+    Nodes follow by themselves when they next connect, however long that takes; only new ones need the new
+    join URL.
+    """
+    result = server.rotate_key(state)
+    output.show(
+        result,
+        [
+            "The rendezvous has a new key",
+            f"  Fingerprint: {Fingerprint.parse(result.fingerprint).grouped}",
+            f"  Join URL: {result.url}",
+            "Next: comity rendezvous serve --listen ..., and comity rendezvous backup",
+        ],
+    )
+
+
 @command("restore", example="comity rendezvous restore rendezvous.backup --passphrase-file passphrase")
 @click.argument("file", type=click.Path(path_type=Path))
 @_passphrase
@@ -246,7 +268,7 @@ def restore(output: Output, file: Path, passphrase_file: Path, state: Path | Non
     )
 
 
-for each_command in (backup, restore, nodes, remove, release, admin_log):
+for each_command in (backup, restore, rotate_key, nodes, remove, release, admin_log):
     rendezvous.add_command(each_command)
 
 

@@ -172,3 +172,17 @@ class AdminAct:
 @dataclass(frozen=True)
 class AdminLogResult:
     acts: tuple[AdminAct, ...]
+
+
+@dataclass(frozen=True)
+class RotateKeyRequest:
+    pass
+
+
+@dataclass(frozen=True)
+class RotateKeyResult:
+    """``url`` is the join URL for nodes that come; those that are there find the new key by themselves."""
+
+    url: str
+    fingerprint: str
+    former_fingerprint: str

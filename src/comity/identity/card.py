@@ -69,7 +69,8 @@ class Card:
 class JoinUrl:
     """``host`` (IPv6 without brackets), ``port``, ``network``; ``fingerprint`` of the rendezvous's key.
 
-    ``invitation`` is the token of the network's invitation, None where it is open.
+    ``invitation`` is the token of the network's invitation, None where it is open; ``first`` the fingerprint
+    of the rendezvous's first key, where it has had another one before this.
     """
 
     host: str
@@ -78,6 +79,7 @@ class JoinUrl:
     _: KW_ONLY
     fingerprint: Fingerprint
     invitation: str | None = field(default=None, repr=False)
+    first: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         if self.invitation is not None and not _TOKEN.match(self.invitation):
@@ -103,8 +105,8 @@ class JoinUrl:
         if not hash_sign:
             raise InvalidJoinUrl("the join URL lacks #FINGERPRINT, without which nobody knows who answers")
         rest, question, query = rest.partition("?")
-        name, _, token = query.partition("=")
-        if question and name != "invite":
+        said = dict(part.partition("=")[::2] for part in query.split("&")) if question else {}
+        if not said.keys() <= {"invite", "first"} or len(said) != query.count("="):
             raise InvalidJoinUrl(
                 "this join URL carries parameters that this version does not know",
                 hint="upgrade comity, then run the same command again",
@@ -117,14 +119,21 @@ class JoinUrl:
         try:
             host, port = parse_authority(authority)
             pin = Fingerprint.parse(fingerprint)
+            first = Fingerprint.parse(said["first"]) if "first" in said else None
         except InvalidInput as error:
             raise InvalidJoinUrl(f"not a join URL: {error}") from error
-        return cls(host, port, int(network or "1"), fingerprint=pin, invitation=token if question else None)
+        invitation = said.get("invite")
+        return cls(host, port, int(network or "1"), fingerprint=pin, invitation=invitation, first=first)
 
     @property
     def authority(self) -> str:
         """``host:port``, an IPv6 host in brackets: how cards name this rendezvous."""
         return format_authority(self.host, self.port)
+
+    @property
+    def named(self) -> Fingerprint:
+        """By which key statements name this rendezvous: its first one, whatever key it has now."""
+        return self.first or self.fingerprint
 
     @property
     def uninvited(self) -> JoinUrl:
@@ -133,7 +142,12 @@ class JoinUrl:
 
     def __str__(self) -> str:
         network = "" if self.network == 1 else f"/{self.network}"
-        query = "" if self.invitation is None else f"?invite={self.invitation}"
+        said = []
+        if self.invitation is not None:
+            said.append(f"invite={self.invitation}")
+        if self.first is not None and self.first != self.fingerprint:
+            said.append(f"first={self.first}")
+        query = f"?{'&'.join(said)}" if said else ""
         return f"{_SCHEME}//{self.authority}{network}{query}#{self.fingerprint}"
 
 

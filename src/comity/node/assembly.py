@@ -16,6 +16,8 @@ from comity.protocol.statements import Reachability
 from comity.services.about import AboutService
 from comity.services.audit import AuditService
 from comity.services.audit.desk import AuditDesk
+from comity.services.charter.ground import charter_ground
+from comity.services.charter.service import CharterService
 from comity.services.courier import Courier
 from comity.services.directory import DirectoryService
 from comity.services.echo import echo
@@ -26,7 +28,6 @@ from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
-from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.sealing import SealingCertificate
@@ -51,8 +52,8 @@ def assemble(ground: Ground) -> Node:
     """Wire a node; nothing is opened, nothing runs yet."""
     identity, clock, entropy, db, join = ground.identity, ground.clock, ground.entropy, ground.db, ground.join
     own = identity.public
-    store = TrustStore(db, f"{join.fingerprint}/{join.network}")
-    notary = Notary(identity, join.fingerprint, join.network, store, clock, entropy)
+    store = TrustStore(db, f"{join.named}/{join.network}")
+    notary = Notary(identity, join.named, join.network, store, clock, entropy)
     audit = AuditService(db, ground.audit_key, clock, entropy)
     sealing = SealingKeyStore(db)
     certificate = SealingCertificate(sealing, notary, clock)
@@ -64,7 +65,8 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    guard = Guard(standing, audit, clock)
+    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met))
+    guard = ground.guard(standing, audit, clock, under.governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
     def surroundings() -> Surroundings:
@@ -104,6 +106,15 @@ def assemble(ground: Ground) -> Node:
     )
     delivery = Delivery(store, courier, sessions)
     trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
+    charters = CharterService(
+        ledger=ledger,
+        peers=book,
+        trust=trust,
+        delivery=delivery,
+        sessions=sessions,
+        ground=under,
+        guard=guard,
+    )
     exchange = ExchangeService(
         ExchangeSurroundings(
             network=network,
@@ -205,11 +216,13 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
+        guard=guard,
         desk=AuditDesk(audit, witness, trust, log_certificate, db, clock),
         witness=witness,
         settled=settled,
         sessions=sessions,
         trust=trust,
+        charters=charters,
         exchange=exchange,
         events=events,
         forwarding=forwarding,

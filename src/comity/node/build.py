@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comity import control, limits
 from comity.clock import SystemClock
 from comity.entropy import SystemEntropy
 from comity.errors import RemoteProtocolError
-from comity.identity.card import Card
+from comity.identity.card import Card, JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.node.assembly import assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.doctor import make_doctor
 from comity.node.parts import Ground, Node
 from comity.node.surroundings import look_around
 from comity.protocol.statements import Predecessor
-from comity.protocol.succession import open_rotation
+from comity.protocol.succession import Lineage, open_rotation
 from comity.protocol.wire import decode
 from comity.services.about import NodeFacts
+from comity.services.doctor import DoctorService
 from comity.services.logkey import certify, origin_of
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
@@ -47,9 +49,11 @@ _INSTANCE_BYTES = 16
 
 @dataclass(frozen=True)
 class Built:
-    """A node on its files and sockets. ``db`` is to be closed last."""
+    """A node on its files and sockets. ``way`` is to be closed after the node, and ``db`` last."""
 
     node: Node
+    doctor: DoctorService
+    way: Way
     db: Database
 
 
@@ -62,6 +66,7 @@ def build(home: Home, settings: Settings) -> Built:
     marker = f"{identity.public.fingerprint}\n".encode("ascii")
     if not home.fingerprint.exists() or read_private(home.fingerprint, limits.KEY_FILE_BYTES) != marker:
         write_private(home.fingerprint, marker, replace=True)  # a rotation that was killed at its end
+    settings = replace(settings, join=_followed(home, settings.join))
     db = open_node_database(home.database)
     try:
         clock, entropy = SystemClock(ClockMark(db).floor()), SystemEntropy()
@@ -88,11 +93,14 @@ def build(home: Home, settings: Settings) -> Built:
                 instance=instance,
                 predecessor=predecessor,
                 way=way,
+                followed=lambda lineage: write_private(home.lineage, lineage.to_json(), replace=True),
             )
+
+        networks: list[PeerNetwork] = []
 
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
             listen = settings.listen or None
-            return PeerNetwork(
+            made = PeerNetwork(
                 credentials,
                 rendezvous,
                 gate,
@@ -103,6 +111,8 @@ def build(home: Home, settings: Settings) -> Built:
                 punches=punches if settings.punch else None,
                 way=way,
             )
+            networks.append(made)
+            return made
 
         node = assemble(
             Ground(
@@ -142,7 +152,7 @@ def build(home: Home, settings: Settings) -> Built:
     except BaseException:
         db.close()
         raise
-    return Built(node, db)
+    return Built(node, make_doctor(node, networks[0], settings, clock), way, db)
 
 
 def _predecessor(home: Home, settings: Settings, own: PublicKey, now: float) -> Predecessor | None:
@@ -152,7 +162,19 @@ def _predecessor(home: Home, settings: Settings, own: PublicKey, now: float) -> 
     try:
         kept = read_private(home.rotation, limits.SUCCESSION_FILE_BYTES)
         said = decode(kept, Predecessor, limits.SUCCESSION_FILE_BYTES)
-        open_rotation(said, own, rendezvous=settings.join.fingerprint, network=settings.join.network, now=now)
+        open_rotation(said, own, rendezvous=settings.join.named, network=settings.join.network, now=now)
     except RemoteProtocolError:
         return None  # of another key, as of a rotation that was not completed, or too old
     return said
+
+
+def _followed(home: Home, join: JoinUrl) -> JoinUrl:
+    """The join URL with the newest key of the rendezvous that this node has been shown."""
+    if not home.lineage.exists():
+        return join
+    try:
+        lineage = Lineage.parse(read_private(home.lineage, limits.RENDEZVOUS_LINEAGE_BYTES))
+        newest = lineage.follow(join.fingerprint, join.named)
+    except RemoteProtocolError:
+        return join  # of another rendezvous than the URL of now
+    return replace(join, fingerprint=newest, first=join.named)

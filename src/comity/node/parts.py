@@ -21,10 +21,12 @@ from comity.protocol.statements import Predecessor
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
 from comity.services.audit.desk import AuditDesk
+from comity.services.charter.service import CharterService
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService, Rules
 from comity.services.forwarding import ForwardingService
+from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.session import SessionService
@@ -65,7 +67,7 @@ class RunningNetwork(Network, Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
-    there.
+    there; ``guard`` makes what decides.
     """
 
     identity: Identity
@@ -86,6 +88,7 @@ class Ground:
     rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
     network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
     surroundings: Callable[[tuple[str, ...]], Surroundings]
+    guard: type[Guard] = Guard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +100,13 @@ class Node:
     network: RunningNetwork
     notary: Notary
     audit: AuditService
+    guard: Guard
     desk: AuditDesk
     witness: WitnessService
     settled: Settled
     sessions: SessionService
     trust: TrustService
+    charters: CharterService
     exchange: ExchangeService
     events: EventsService
     forwarding: ForwardingService

@@ -196,6 +196,15 @@ class Receipt(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bytes: Count
 
 
+class ArtifactSignature(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The issuer stands for an artifact: for these bytes, whatever they are called and whoever sends them."""
+
+    TYPE = "artifact-signature"
+
+    digest: Digest
+    bytes: Count
+
+
 class LogKey(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The identity certifies the key that signs its audit log's checkpoints (SECURITY.md rule 1)."""
 

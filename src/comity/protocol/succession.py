@@ -12,7 +12,7 @@ machine here, and the membership of a network at the rendezvous.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -31,6 +31,14 @@ from comity.protocol.statements import (
 )
 from comity.protocol.wire import Hex32, decode, encode
 
+#: What a statement of a rendezvous about itself gives as its network.
+EVERY_NETWORK = 1
+
+#: What a node that meets another key than it has pinned asks, in the clear, followed by that pin and a line
+#: feed; the answer is a Lineage, which proves itself, and the end of the connection.
+LINEAGE_REQUEST = b"KEYS-COMITY/1 "
+LINEAGE_REQUEST_BYTES = len(LINEAGE_REQUEST) + 64 + 1
+
 
 class Retirement(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The issuer's key is not to be trusted any more, wherever and whenever this is read."""
@@ -46,6 +54,44 @@ class Rotation(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     TYPE = "rotation"
 
     successor: Hex32
+
+
+class Handover(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rendezvous goes on under the key ``successor``. It concerns every network; ``network`` is 1."""
+
+    TYPE = "rendezvous-rotation"
+
+    successor: Hex32
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys that a rendezvous has had, oldest first, each with its Handover to the next."""
+
+    keys: Annotated[tuple[Predecessor, ...], msgspec.Meta(max_length=limits.RENDEZVOUS_KEYS)] = ()
+
+    def to_json(self) -> bytes:
+        """As it is kept and sent."""
+        return encode(self)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Lineage:
+        """RemoteProtocolError."""
+        return decode(data, cls, limits.RENDEZVOUS_LINEAGE_BYTES)
+
+    def follow(self, pin: Fingerprint, named: Fingerprint) -> Fingerprint:
+        """The newest key of the rendezvous ``named``, from the one that is pinned on; RemoteProtocolError.
+
+        A handover is heard at any age: a node may have been away for long.
+        """
+        for said in self.keys:
+            key = PublicKey.from_hex(said.key)
+            if key.fingerprint == pin:
+                envelope = Envelope.from_json(said.rotation.encode())
+                found = open_statement(
+                    envelope, Handover, issuer=key, rendezvous=named, network=EVERY_NETWORK, now=None
+                )
+                pin = PublicKey.from_hex(found.successor).fingerprint
+        return pin
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

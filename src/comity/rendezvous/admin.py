@@ -65,6 +65,8 @@ def _answer(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
     if operation == "backup":
         asked = from_plain(request, RendezvousBackupRequest)
         return _done(safe.backup(folder, Path(asked.path), asked.passphrase, rfc3339(SystemClock().now())))
+    if operation == "rotate-key":
+        return _done(safe.rotate_key(folder, SystemClock(), SystemEntropy()))
     with hatch_of(folder) as path:
         served = ask(path, operation, request)
     return served if served is not None else _alone(folder, operation, request)

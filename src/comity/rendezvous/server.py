@@ -21,9 +21,11 @@ from comity.entropy import Entropy
 from comity.errors import ComityError, InvalidInput, LocalProtocolError
 from comity.identity.authority import normalise_host
 from comity.identity.card import JoinUrl
+from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity
 from comity.protocol.observing import OBSERVE_REQUEST
 from comity.protocol.registry import RELAY_PREFACE
+from comity.protocol.succession import LINEAGE_REQUEST
 from comity.rendezvous.desk import RATES, Desk, Rates
 from comity.rendezvous.doors import Doors, listen, observers
 from comity.rendezvous.hatch import Hatch
@@ -32,14 +34,15 @@ from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.office import Office
 from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.presence import Presence
-from comity.rendezvous.reception import TLS_HANDSHAKE, Reception
+from comity.rendezvous.reception import HTTP_GET, TLS_HANDSHAKE, Reception
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.sqlite import SqliteBooks
-from comity.rendezvous.state import State
+from comity.rendezvous.state import State, named
 from comity.rendezvous.stores import Books
 from comity.rendezvous.wires import Wires
 from comity.storage.sockets import listen_private
+from comity.transport.bridge import Bridges
 from comity.transport.tls import Credentials
 
 _HOUSEKEEPING = 1.0  # seconds
@@ -93,8 +96,9 @@ class Server:
             presence = Presence()
             stack.push_async_callback(_write_departures, scribe, presence)
             relay = Relay(wires, clock, self._entropy, self._journal)
+            lineage = state.lineage()
             desk = Desk(
-                identity.public.fingerprint,
+                named(lineage, identity.public),
                 scribe=scribe,
                 presence=presence,
                 relay=relay,
@@ -105,12 +109,16 @@ class Server:
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
             credentials = Credentials(identity, self._clock)
-            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy)
+            bridges = Bridges()
+            stack.push_async_callback(asyncio.to_thread, bridges.close)
+            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
             doors = Doors(
                 {
                     TLS_HANDSHAKE: reception.node,
                     RELAY_PREFACE[:1]: reception.lane,
                     OBSERVE_REQUEST[:1]: reception.observer,
+                    HTTP_GET: reception.wrapped,
+                    LINEAGE_REQUEST[:1]: reception.lineage,
                 },
                 lobby,
                 self._journal,
@@ -118,7 +126,7 @@ class Server:
             )
             listeners = self._bind(stack)
             desk.observers = observers(self.listening)
-            path = self._announce(state, identity)
+            path = self._announce(state, identity, desk.own)
             office = Office(scribe.run, presence, clock, self._entropy, self._join)
             hatch = Hatch(listen_private(state.hatch), office, self._journal)
             stack.callback(state.hatch.unlink, missing_ok=True)
@@ -164,7 +172,7 @@ class Server:
                 self._journal.info("listening", host=host, port=port)
         return listeners
 
-    def _announce(self, state: State, identity: Identity) -> Path:
+    def _announce(self, state: State, identity: Identity, first: Fingerprint) -> Path:
         """Write the join URL: what is advertised, or what the first ``--listen`` says, with its real port."""
         advertised = self.options.advertise
         if advertised is None:
@@ -175,7 +183,10 @@ class Server:
                     "the join URL names this machine's host name; --advertise another if nodes need one",
                     host=advertised.host,
                 )
-        self.join_url = JoinUrl(advertised.host, advertised.port, fingerprint=identity.public.fingerprint)
+        own = identity.public.fingerprint
+        self.join_url = JoinUrl(
+            advertised.host, advertised.port, fingerprint=own, first=None if first == own else first
+        )
         return state.write_join_url(self.join_url)
 
 

@@ -114,3 +114,8 @@ def _ask(operation: str, request: object, kind: type[T], state: Path | None) -> 
     if "error" in answer:
         raise reported(answer["error"])
     return from_plain(answer.get("result"), kind)
+
+
+def rotate_key(state: Path | None = None) -> control.RotateKeyResult:
+    """Give a server that is stopped a new key, which its nodes follow. AlreadyRunning while it serves."""
+    return _ask("rotate-key", control.RotateKeyRequest(), control.RotateKeyResult, state)

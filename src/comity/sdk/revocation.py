@@ -37,7 +37,7 @@ def frame(identity: Identity, join: JoinUrl, lifetime: int) -> dict[str, Any]:
     """What every statement of this key carries, for ``lifetime`` seconds from now."""
     now = int(SystemClock().now())
     return {
-        "rendezvous": str(join.fingerprint),
+        "rendezvous": str(join.named),
         "network": join.network,
         "issuer": identity.public.hex,
         "nonce": SystemEntropy().token(32).hex(),

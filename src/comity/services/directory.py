@@ -131,12 +131,12 @@ class DirectoryService:
         if not 1 <= request.count <= limits.PINGS or not 0 < request.timeout <= limits.HOUR:
             raise InvalidInput(f"a ping takes 1 to {limits.PINGS} round trips, and an hour at most")
         known = await self._trust.resolve(request.peer)
-        self._guard.require(Operation(kind="connect", peer=known.key, service="echo"))
+        charter = self._guard.require(Operation(kind="connect", peer=known.key, service="echo")).charter
         began = self._clock.monotonic()
         rtts: list[float] = []
         try:
             async with asyncio.timeout(request.timeout):
-                stream = await self._network.dial(known.key, ECHO_PORT, purpose="ping")
+                stream = await self._network.dial(known.key, ECHO_PORT, charter=charter, purpose="ping")
                 setup = self._clock.monotonic() - began
                 async with stream:
                     for number in range(request.count):

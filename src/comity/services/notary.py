@@ -16,8 +16,10 @@ from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
+from comity.protocol.charter import statements as charters
 from comity.protocol.statements import (
     Approval,
+    ArtifactSignature,
     HandshakeRequest,
     PairStatement,
     Reachability,
@@ -36,9 +38,12 @@ from comity.protocol.succession import Retirement
 from comity.storage.trust import TrustStore
 
 P = TypeVar("P", bound=PairStatement)
+S = TypeVar("S", bound=Statement)
 
 #: For how many seconds a statement may hold, by its type: whoever signs a longer life is refused.
-LIFETIMES: dict[type[PairStatement], int] = {
+LIFETIMES: dict[type[Statement], int] = {
+    **charters.LIFETIMES,
+    ArtifactSignature: limits.RECEIPT_LIFETIME,
     HandshakeRequest: limits.REQUEST_LIFETIME,
     Approval: limits.REQUEST_LIFETIME,
     Rejection: limits.REQUEST_LIFETIME,
@@ -93,6 +98,24 @@ class Notary:
             sequence=self._store.next_sequence(peer, signal=kind is Reachability),
             **fields,
         )
+
+    def declare(self, kind: type[S], **fields: Any) -> tuple[S, Envelope]:
+        """A statement that concerns more than one other: it names no recipient and has no sequence."""
+        statement = kind(**self._frame(LIFETIMES[kind]), **fields)
+        return statement, self.sign(statement)
+
+    def declared(self, envelope: Envelope, kind: type[S], issuer: PublicKey) -> S:
+        """A statement of ``issuer`` that concerns more than one other; RemoteProtocolError.
+
+        It may be old: the act that it is about decides until when it counts.
+        """
+        statement = open_statement(
+            envelope, kind, issuer=issuer, rendezvous=self.rendezvous, network=self.network, now=None
+        )
+        check_lifetime(statement, LIFETIMES[kind])
+        if statement.issued > self._clock.now() + limits.CLOCK_SKEW:
+            raise RemoteProtocolError(f"{kind.TYPE} was issued in the future")
+        return statement
 
     def pair(self, kind: type[P], peer: PublicKey, lifetime: int, **fields: Any) -> Envelope:
         """``make`` and ``sign`` in one."""

@@ -71,6 +71,11 @@ class Home:
         """The word of the key before this one, where there was one."""
         return self.path / "rotation.json"
 
+    @property
+    def lineage(self) -> Path:
+        """The keys that the rendezvous has had, by which its key of now was found."""
+        return self.path / "rendezvous.json"
+
     def former(self, fingerprint: str) -> Path:
         """The folder of what an earlier key of this node has left."""
         return self.path / "former" / fingerprint[:16]

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.storage import audit, clockmark, events, exchange, forwarding, sealing, settled, trust, witness
+from comity.storage import (
+    audit,
+    charter,
+    clockmark,
+    events,
+    exchange,
+    forwarding,
+    sealing,
+    settled,
+    trust,
+    usage,
+    witness,
+)
 from comity.storage.database import Database
 
 MIGRATIONS = (
@@ -21,7 +33,9 @@ MIGRATIONS = (
     + events.TABLES
     + witness.TABLES
     + settled.TABLES
-    + forwarding.TABLES,
+    + forwarding.TABLES
+    + charter.TABLES
+    + usage.TABLES,
 )
 
 

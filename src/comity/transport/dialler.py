@@ -62,6 +62,7 @@ class Dialler:
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> LinkStream:
@@ -74,6 +75,7 @@ class Dialler:
             port=port,
             instance=self._instance,
             agreement=agreement,
+            charter=charter,
             purpose=purpose,
         )
         worst = RANKS if better_than is None else path_rank(better_than) - 1

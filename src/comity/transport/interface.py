@@ -137,6 +137,7 @@ class Network(Protocol):
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> Stream:

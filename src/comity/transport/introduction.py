@@ -27,8 +27,28 @@ async def call(
     sock: socket.socket, credentials: Credentials, expected: Fingerprint, bounds: Bounds
 ) -> tuple[TlsSocket, PublicKey]:
     """The TLS client's side over a socket that it owns from now on; errors as ``SecureChannel.connect``."""
-    pin = Pin(expected, credentials.clock.now())
+    return await _call(sock, credentials, Pin(expected, credentials.clock.now()), bounds)
 
+
+async def look(sock: socket.socket, credentials: Credentials, bounds: Bounds) -> PublicKey:
+    """The key that a TLS server shows, whoever's: for trust on first use. It learns nothing of who looked.
+
+    That it holds the private key shows only when it is called by that pin. Errors as ``call``.
+    """
+    own = credentials.identity.public
+    pin = Pin(own.fingerprint, credentials.clock.now())  # nobody else's: the handshake ends at the pin
+    try:
+        _, peer = await _call(sock, credentials, pin, bounds)
+    except IdentityMismatch:
+        if pin.shown is None:
+            raise
+        return pin.shown
+    return peer
+
+
+async def _call(
+    sock: socket.socket, credentials: Credentials, pin: Pin, bounds: Bounds
+) -> tuple[TlsSocket, PublicKey]:
     def make(sock: socket.socket) -> SSL.Connection:
         return credentials.client_connection(sock, pin)
 
@@ -36,7 +56,7 @@ async def call(
     try:
         await _handshake(tls, bounds.handshake)
         peer = inspect(tls.connection, credentials.identity.public, credentials.clock.now(), server=False)
-        check_pin(peer, expected)
+        check_pin(peer, pin.expected)
         return tls, peer
     except BaseException as error:
         tls.abort()

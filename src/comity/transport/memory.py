@@ -125,6 +125,7 @@ class MemoryNetwork:
         port: int,
         *,
         agreement: str | None = None,
+        charter: str | None = None,
         purpose: str = "",
         better_than: str | None = None,
     ) -> LinkStream:
@@ -136,6 +137,7 @@ class MemoryNetwork:
             port=port,
             instance=self._instance,
             agreement=agreement,
+            charter=charter,
             purpose=purpose,
         )
         task = asyncio.create_task(self._race(peer, hello, better_than))

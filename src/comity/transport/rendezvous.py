@@ -11,7 +11,6 @@ trust to decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from comity import limits
 from comity.clock import Clock
@@ -39,36 +38,22 @@ from comity.protocol.registry import (
     Ticket,
 )
 from comity.protocol.statements import Predecessor
-from comity.transport.channel import SecureChannel
 from comity.transport.interface import LinkInfo, RendezvousListener
 from comity.transport.rendezvous_calls import A, check_record
 from comity.transport.rendezvous_connection import Claim, Connection, FrameChannel, Registrar
+from comity.transport.rendezvous_connector import OnLineage, PinnedConnector
 from comity.transport.rendezvous_keeper import Connector, Keeper
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
-
-
-@dataclass(frozen=True)
-class PinnedConnector:
-    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise."""
-
-    join: JoinUrl
-    credentials: Credentials
-    way: Way
-
-    async def __call__(self) -> FrameChannel:
-        sock = await self.way.open(limits.CONNECT_TIMEOUT)
-        channel = await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
-        channel.via = self.way.via
-        return channel
 
 
 class RendezvousClient:
     """``sealing_key`` returns the certificate of the HPKE key in use, the same envelope until that changes.
 
     ``instance`` (32 hexadecimal digits) is drawn once per daemon start. ``predecessor`` is the key whose
-    place this one takes, until it has. Call it from one event loop only. The
-    listener's ``lost`` is told of each end of a connection and of each attempt that failed.
+    place this one takes, until it has. ``followed`` keeps what led to a rendezvous's new key. Call it from
+    one event loop only. The listener's ``lost`` is told of each end of a connection and of each attempt that
+    failed.
     """
 
     def __init__(
@@ -88,8 +73,9 @@ class RendezvousClient:
         connect: Connector | None = None,
         predecessor: Predecessor | None = None,
         way: Way | None = None,
+        followed: OnLineage = lambda _: None,
     ) -> None:
-        self.fingerprint = join.fingerprint
+        self.fingerprint = join.named
         self.network = join.network
         self.authority = join.authority
         self._invitation = join.invitation
@@ -103,7 +89,7 @@ class RendezvousClient:
         self._tags = tuple(tags)
         self._clock = clock
         self._instance = instance
-        connector = connect or PinnedConnector(join, credentials, way or Way(join.host, join.port))
+        connector = connect or PinnedConnector(join, credentials, way or Way(join.host, join.port), followed)
         self._keeper = Keeper(join.authority, connector, self._over, self._lost, entropy)
 
     async def run(self) -> None:

@@ -111,16 +111,25 @@ class _VirtualSelector(selectors.DefaultSelector):
 
 
 class LoopClock:
-    """The running loop's time; its wall clock begins at ``start``, in seconds since 1970 UTC."""
+    """The running loop's time; its wall clock begins at ``start``, in seconds since 1970 UTC.
+
+    A thread reads the loop that ran when it was asked last.
+    """
 
     def __init__(self, start: float = EPOCH) -> None:
         self._start = start
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
         return self._start + self.monotonic()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if self._loop is None:
+                raise
+        return self._loop.time()
 
 
 @dataclass(frozen=True)

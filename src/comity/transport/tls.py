@@ -127,12 +127,14 @@ def _inspected_later(_: SSL.Connection, __: crypto.X509, ___: int, ____: int, __
 class Pin:
     """A dialler's verify callback: the one certificate at depth 0 holds the expected key, or TLS ends here.
 
-    ``failure`` says why it ended, since OpenSSL only knows that the certificate was refused.
+    ``failure`` says why it ended, since OpenSSL only knows that the certificate was refused; ``shown`` is the
+    well-formed key that was there, whoever's.
     """
 
     def __init__(self, expected: Fingerprint, now: float) -> None:
         self.expected = expected
         self.failure: ComityError | None = None
+        self.shown: PublicKey | None = None
         self._now = now
 
     def __call__(
@@ -148,7 +150,8 @@ class Pin:
     def _check(self, certificate: crypto.X509, depth: int) -> None:
         if depth != 0:
             raise ExtraCertificate("the peer sent a chain of certificates instead of one")
-        check_pin(inspect_chain([_der(certificate)], self._now), self.expected)
+        self.shown = inspect_chain([_der(certificate)], self._now)
+        check_pin(self.shown, self.expected)
 
 
 def check_pin(key: PublicKey, expected: Fingerprint) -> None:

@@ -69,6 +69,7 @@ def _names(charter: Charter) -> _Found:
     yield from _twice("permissions", (permission.id for permission in charter.permissions))
     yield from _twice("limits", (limit.id for limit in charter.limits))
     yield from _twice("artifacts.formats", charter.artifacts.formats)
+    yield from _twice("anomalies", (anomaly.id for anomaly in charter.anomalies))
     for party in charter.parties:
         yield from _twice(f"parties.{party.name}.roles", party.roles)
     for asset in charter.assets:

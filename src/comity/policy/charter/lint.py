@@ -14,6 +14,7 @@ from comity.policy.charter.consistency import contradictions
 from comity.policy.charter.finding import Finding
 from comity.policy.charter.flow import COUNTED, flows
 from comity.policy.charter.model import Charter, Limit
+from comity.policy.charter.show import anomaly_text
 from comity.policy.charter.templates import standard
 
 _REUSE = ("forbidden", "with-consent", "allowed")
@@ -103,10 +104,18 @@ def _weaker(charter: Charter, template: Charter) -> Iterator[Finding]:
         if permission.id in standards:
             clause = f"permissions.{permission.id}.limits"
             yield from _looser(clause, permission.limits, standards[permission.id].limits)
+    yield from _unwatched(charter, template)
     if charter.privacy.secure_aggregation == "optional" != template.privacy.secure_aggregation:
         yield Finding("weaker", "privacy.secure_aggregation", "the template requires secure aggregation")
     if charter.artifacts.signature == "optional" != template.artifacts.signature:
         yield Finding("weaker", "artifacts.signature", "the template requires artifacts to be signed")
+
+
+def _unwatched(charter: Charter, template: Charter) -> Iterator[Finding]:
+    watched = {type(anomaly) for anomaly in charter.anomalies}
+    for anomaly in template.anomalies:
+        if type(anomaly) not in watched:
+            yield Finding("weaker", "anomalies", f"the template suspends when {anomaly_text(anomaly)}")
 
 
 def _looser(clause: str, ours: tuple[Limit, ...], theirs: tuple[Limit, ...]) -> Iterator[Finding]:

@@ -37,7 +37,9 @@ from comity.policy.charter.words import (
     Template,
     Text,
     Time,
+    TimeOfDay,
     TopicFilter,
+    Weekday,
     Written,
 )
 
@@ -173,9 +175,59 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     terms: Text = ""
 
 
+class Denials(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="watches", tag="denials"
+):
+    """So many attempts of a partner in a row were denied."""
+
+    id: Slug
+    in_a_row: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class Volume(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="watches", tag="volume"
+):
+    """On one day (UTC) more than ``times`` the average of the days before passed, and ``at_least`` bytes.
+
+    The average is that of the last 30 days, those without traffic included, in either direction.
+    """
+
+    id: Slug
+    times: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    at_least: Amount
+
+
+class OutsideHours(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="watches", tag="hours"
+):
+    """An attempt came outside these hours (UTC) of these days; ``from`` after ``until`` spans midnight."""
+
+    id: Slug
+    from_: TimeOfDay = msgspec.field(name="from")
+    until: TimeOfDay
+    days: Annotated[tuple[Weekday, ...], msgspec.Meta(min_length=1, max_length=7)]
+
+
+class ChangedFingerprint(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="watches",
+    tag="fingerprint",
+):
+    """Another key claims the partner's name."""
+
+    id: Slug
+
+
+Anomaly = Denials | Volume | OutsideHours | ChangedFingerprint
+
+
 class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One version of a collaboration agreement.
 
+    ``anomalies`` suspend a partner until a person lifts it.
     ``predecessor`` is the digest of the version before, ``lineage`` that of the first; both null in the
     first. ``accept_by``: signatures that are missing by then make this version void.
     """
@@ -196,6 +248,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
     limits: Annotated[tuple[Limit, ...], msgspec.Meta(max_length=limits.CHARTER_LIMITS)] = ()
     artifacts: ArtifactRules
+    anomalies: Annotated[tuple[Anomaly, ...], msgspec.Meta(max_length=limits.CHARTER_ANOMALIES)] = ()
     privacy: Privacy
     retention: Retention
     ownership: Ownership

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 from comity.policy.charter.canonical import from_canonical
 from comity.policy.charter.flow import ACTS, NEEDS, TAKING
-from comity.policy.charter.model import Asset, Charter, Limit, Permission
+from comity.policy.charter.model import (
+    Anomaly,
+    Asset,
+    Charter,
+    Denials,
+    Limit,
+    OutsideHours,
+    Permission,
+    Volume,
+)
 from comity.policy.charter.words import Operation
 
 _SIDES = {
@@ -111,6 +120,25 @@ def _rules(charter: Charter) -> Iterator[str]:
         yield "  never a pickle"
         if rules.signature == "required":
             yield "  signed by a party or by an approved signer of an asset"
+    if charter.anomalies:
+        yield "A partner is suspended, until a person lifts it, when:"
+        for anomaly in charter.anomalies:
+            yield f"  {anomaly_text(anomaly)} ({anomaly.id})"
+
+
+def anomaly_text(anomaly: Anomaly) -> str:
+    """What has to happen, as ``10 attempts in a row are denied``."""
+    match anomaly:
+        case Denials():
+            return f"{anomaly.in_a_row} attempts in a row are denied"
+        case Volume():
+            usual = f"{anomaly.times} times the usual of a day passes"
+            return f"{usual}, and at least {anomaly.at_least:,} bytes"
+        case OutsideHours():
+            hours = f"{anomaly.from_} to {anomaly.until} UTC, {_list(anomaly.days)}"
+            return f"something is attempted outside {hours}"
+        case _:
+            return "another key claims the partner's name"
 
 
 def _attested(charter: Charter) -> Iterator[str]:

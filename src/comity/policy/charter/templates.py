@@ -220,6 +220,11 @@ def _ownership(outputs: list[str], reuse: str) -> dict[str, Any]:
 
 def _tail(answers: Answers) -> dict[str, Any]:
     return {
+        "anomalies": [
+            {"watches": "denials", "id": "denials", "in_a_row": 20},
+            {"watches": "volume", "id": "volume", "times": 20, "at_least": 10 * GB},
+            {"watches": "fingerprint", "id": "another-key"},
+        ],
         "incidents": {
             "notify_within_hours": 24,
             "remedy_within_days": 30,

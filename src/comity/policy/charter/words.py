@@ -57,6 +57,12 @@ Decimal = Annotated[
 #: A file format by name. Formats whose loaders run code are no word here: no charter can allow them.
 Format = Literal["safetensors", "onnx", "gguf", "npy", "npz", "csv", "parquet", "json", "text", "pdf"]
 
+#: A time of day in UTC: ``08:30``. Quoted in YAML, where some programs read a number of seconds.
+TimeOfDay = Annotated[
+    str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", description="UTC: 08:30")
+]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
 Operation = Literal[
     "connect", "send", "receive", "publish", "subscribe", "expose", "forward", "serve", "call"
 ]

@@ -23,6 +23,8 @@ _ABOVE = {
     "limits": "Counted for each pair of giver and taker. counts: bytes, transfers, events or calls;\n"
     "# per: charter, month, week, day, hour or minute.",
     "artifacts": "What every artifact that is sent must be. Pickles never pass.",
+    "anomalies": "What suspends a partner, until a person lifts it.\n"
+    "# watches: denials, volume, hours or fingerprint.",
     "privacy": 'Attested by you; epsilon and delta as text, "3.5", or null.',
     "retention": "Days after the end: how long artifacts may be kept, and how long records must be.",
     "ownership": "Whose the outputs are. reuse with others: forbidden, with-consent or allowed.",

@@ -23,6 +23,7 @@ import msgspec
 
 from comity import limits
 from comity.errors import RemoteProtocolError, VersionMismatch
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import CONTENT, ENTRY_BYTES, RUNNING, Entry, Manifest, unpack_entries
 from comity.protocol.wire import Count, Digest, Hex16, Hex32, decode, encode
 
@@ -70,6 +71,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     charter: Digest | None
     digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
     basis: Digest | None = None
+    content: Described | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from comity.protocol.events.messages import NewEvent, StoredEvent, size_of
 from comity.protocol.wire import encode
 from comity.services.events.audience import Audiences, Frozen, Reader
 from comity.services.events.surroundings import Surroundings
+from comity.services.events.terms import runs
 from comity.storage.events import Consumer, Row
 
 log = logging.getLogger("comity.events")
@@ -141,24 +142,31 @@ class Broker:
         size = self._size(owner) + sum(map(size_of, publication.events))
         if owner is not None and size > limits.EVENTS_FROM_PEER_BYTES:
             return BrokerFull(f"{limits.EVENTS_FROM_PEER_BYTES} bytes of your events are kept here already")
-        audience = self._audience(publication)
-        number = audience.id if audience else None
         at = int(around.clock.now() * 1000)
-        events = around.store.append(publication.events, at, sender=owner, audience=number)
-        receipt = Receipt(events[-1].position, at, audience.size if audience else 0)
+        events: list[StoredEvent] = []
+        rows: list[Row] = []
+        readers = 0
+        for run in runs(publication.events):
+            audience = self._audience(publication, run)
+            number = audience.id if audience else None
+            stored = around.store.append(run, at, sender=owner, audience=number)
+            events += stored
+            rows += [Row(event, number) for event in stored]
+            readers = max(readers, audience.size if audience else 0)
+        receipt = Receipt(events[-1].position, at, readers)
         if owner is not None:
             around.store.put_batch(owner, publication.batch, receipt.position, at)
         self._sizes[owner] = size
         self._record(publication, events, receipt)
-        added.extend(Row(event, number) for event in events)
+        added.extend(rows)
         return receipt
 
-    def _audience(self, publication: _Publication) -> Frozen | None:
+    def _audience(self, publication: _Publication, run: Sequence[NewEvent]) -> Frozen | None:
         if publication.sender is not None:
             return None
         if publication.only is not None:
             return self._audiences.only(*publication.only)
-        return self._audiences.now()
+        return self._audiences.now(run)
 
     def _record(self, publication: _Publication, events: Sequence[StoredEvent], receipt: Receipt) -> None:
         only = publication.only[0] if publication.only else None

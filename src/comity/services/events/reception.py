@@ -33,6 +33,7 @@ from comity.services.events.audience import Reader
 from comity.services.events.broker import Broker
 from comity.services.events.serving import Serving
 from comity.services.events.surroundings import SERVICE, Frames, Surroundings
+from comity.services.events.terms import operations
 from comity.storage.events import Consumer
 from comity.transport.interface import Stream
 
@@ -44,6 +45,7 @@ class Reception:
         self._around = around
         self._broker = broker
         self._readers: dict[Consumer, Serving] = {}
+        self._named: dict[Serving, str | None] = {}
 
     async def answer(self, stream: Stream) -> None:
         """Serve one stream on port 1002. What ends the link is raised."""
@@ -54,14 +56,16 @@ class Reception:
             if isinstance(parse_message(first), Publish):
                 await self._take_in(stream, first)
             else:
-                await self.serve(stream, first)
+                await self.serve(stream, first, stream.hello.charter)
 
-    async def serve(self, stream: Frames, first: bytes) -> None:
-        """Be a reader's broker until either side ends it."""
+    async def serve(self, stream: Frames, first: bytes, charter: str | None = None) -> None:
+        """Be a reader's broker until either side ends it; ``charter`` is the one that it names."""
         serving = Serving(stream, self._broker, self, self._around.clock)
+        self._named[serving] = charter
         try:
             await serving.run(first)
         finally:
+            del self._named[serving]
             if serving.consumer is not None and self._readers.get(serving.consumer) is serving:
                 del self._readers[serving.consumer]
 
@@ -72,8 +76,18 @@ class Reception:
         around, key = self._around, serving.stream.peer
         own = key == around.own
         if not own:
-            operation = Operation(kind="subscribe", peer=key, service=SERVICE, name=wanted.pattern)
-            around.guard.require(operation)
+            around.guard.require(
+                Operation(
+                    kind="subscribe",
+                    peer=key,
+                    service=SERVICE,
+                    charter=self._named.get(serving),
+                    name=wanted.pattern,
+                    topic=wanted.pattern,
+                    units=0,
+                    by_peer=True,
+                )
+            )
             if wanted.sender is not None:
                 raise Denied("only a broker's owner may ask for what one peer left there")
         consumer = Consumer(key.hex, wanted.consumer, wanted.pattern, wanted.sender or "")
@@ -109,15 +123,16 @@ class Reception:
         around, key = self._around, stream.peer
         body: bytes | None = first
         try:
-            around.guard.require(Operation(kind="publish", peer=key, service=SERVICE))
+            if not around.guard.governs(key):  # else the question is about topics
+                around.guard.require(Operation(kind="publish", peer=key, service=SERVICE, by_peer=True))
             while body is not None:
-                await stream.send(encode_message(await self._store(key, body)))
+                await stream.send(encode_message(await self._store(stream, body)))
                 body = await _next(stream)
         except (Denied, BrokerFull) as error:
             await stream.send(encode_message(fail_for(error)))
 
-    async def _store(self, key: PublicKey, body: bytes) -> Published:
-        message = parse_message(body)
+    async def _store(self, stream: Stream, body: bytes) -> Published:
+        key, message = stream.peer, parse_message(body)
         if not isinstance(message, Publish):
             raise RemoteProtocolError("a publisher says nothing but what it publishes")
         if self._around.trust.known(key) is None:
@@ -127,8 +142,16 @@ class Reception:
                 check_data(event.data)
             except ComityError as error:
                 raise RemoteProtocolError(f"an event was published that none may be: {error}") from error
+        if self._around.guard.governs(key) and not self._known(key, message.batch):
+            named = stream.hello.charter
+            for operation in operations("publish", key, message.events, charter=named, by_peer=True):
+                self._around.guard.require(operation)
         receipt = await self._broker.publish(message.events, sender=key, batch=message.batch)
         return Published(batch=message.batch, position=receipt.position, at=receipt.at)
+
+    def _known(self, key: PublicKey, batch: str) -> bool:
+        """Whether this batch was stored and counted before: its answer was lost."""
+        return self._around.store.batch(key.hex, batch) is not None
 
 
 async def _next(stream: Stream) -> bytes | None:

@@ -41,6 +41,7 @@ from comity.services.events.reception import Reception
 from comity.services.events.source import label_of
 from comity.services.events.subscription import ELSEWHERE, Subscription, parse_cursor
 from comity.services.events.surroundings import SERVICE, Surroundings
+from comity.services.events.terms import operations
 from comity.services.trust import KnownPeer
 
 _TOKEN_BYTES = 16
@@ -88,11 +89,11 @@ class EventsService:
 
     async def _publish_to(self, peer: KnownPeer, events: Sequence[NewEvent]) -> control.PublishResult:
         around, digest = self._around, peer.agreement.digest
-        around.guard.require(
-            Operation(kind="publish", peer=peer.key, service=SERVICE, agreement=digest, name=events[0].topic)
-        )
+        charter = None
+        for operation in operations("publish", peer.key, events, agreement=digest):
+            charter = around.guard.require(operation).charter
         batch = around.entropy.token(_TOKEN_BYTES).hex()
-        published = await self._deliver(peer, Publish(batch=batch, events=tuple(events)))
+        published = await self._deliver(peer, Publish(batch=batch, events=tuple(events)), charter)
         if published is None:
             receipt = await self._broker.publish(events, only=(peer.key, digest))
             return _published(len(events), receipt, "here", label_of(around.own), peer.hostname)
@@ -102,14 +103,14 @@ class EventsService:
         receipt = Receipt(published.position, published.at, 1)
         return _published(len(events), receipt, "peer", label_of(peer.key), peer.hostname)
 
-    async def _deliver(self, peer: KnownPeer, message: Publish) -> Published | None:
+    async def _deliver(self, peer: KnownPeer, message: Publish, charter: str | None) -> Published | None:
         """The peer's answer; None where it was never asked, for it is not to be reached."""
         asked = False
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with asyncio.timeout(limits.EVENTS_PUBLISH_TIMEOUT):
                     stream = await self._around.network.dial(
-                        peer.key, EVENTS_PORT, agreement=peer.agreement.digest
+                        peer.key, EVENTS_PORT, agreement=peer.agreement.digest, charter=charter
                     )
                     async with stream:
                         asked = True
@@ -140,7 +141,7 @@ class EventsService:
             topic=Filter.parse(request.topic).text,
             consumer=check_consumer(request.consumer),
         )
-        peer = await self._peer(request.from_)
+        peer = await self._peer(request.from_, view.topic)
         places = self._places(request.since, peer)
         if len(self._running) >= limits.EVENT_SUBSCRIPTIONS:
             raise InvalidInput(f"{len(self._running)} subscriptions run here already", hint="end one of them")
@@ -163,12 +164,19 @@ class EventsService:
             raise InvalidInput("that subscription has ended", hint="subscribe again")
         return control.AcknowledgeResult(await subscription.acknowledge(request.cursors, request.wait))
 
-    async def _peer(self, text: str | None) -> KnownPeer | None:
+    async def _peer(self, text: str | None, topic: str) -> KnownPeer | None:
         if text is None:
             return None
         peer = await self._around.trust.resolve(text)
         self._around.guard.require(
-            Operation(kind="subscribe", peer=peer.key, service=SERVICE, agreement=peer.agreement.digest)
+            Operation(
+                kind="subscribe",
+                peer=peer.key,
+                service=SERVICE,
+                agreement=peer.agreement.digest,
+                topic=topic,
+                units=0,
+            )
         )
         return peer
 

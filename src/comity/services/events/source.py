@@ -13,15 +13,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from comity import limits
-from comity.errors import ComityError, ConsumerReplaced, PeerRefused
+from comity.errors import ComityError, ConsumerReplaced, Denied, PeerRefused
 from comity.identity.keys import PublicKey
+from comity.policy.operation import Operation
 from comity.protocol.events import subscriber
 from comity.protocol.events.messages import StoredEvent, Subscribe
 from comity.protocol.events.subscriber import AcknowledgeRequested, MessageReceived, Opened, Subscriber
 from comity.protocol.hello import EVENTS_PORT
 from comity.services.events.inside import inside_pair
 from comity.services.events.reception import Reception
-from comity.services.events.surroundings import Frames, Surroundings
+from comity.services.events.surroundings import SERVICE, Frames, Surroundings
 from comity.services.events.talk import Talk
 
 _DOUBLINGS = 16  # the longest pause is reached long before
@@ -176,14 +177,27 @@ def _from(wanted: Subscribe, after: int | None) -> Subscribe:
     return Subscribe(pattern=wanted.pattern, consumer=wanted.consumer, sender=wanted.sender, after=after)
 
 
-def to_peer(around: Surroundings, peer: PublicKey) -> Connect:
-    """Streams to a peer's broker."""
+def to_peer(around: Surroundings, peer: PublicKey, topic: str) -> Connect:
+    """Streams to a peer's broker, under the charter that governs reading there, if one does: it may be
+    another one each time.
+    """
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Frames]:
         known = around.trust.known(peer)
         agreement = known.agreement.digest if known else None
-        async with await around.network.dial(peer, EVENTS_PORT, agreement=agreement) as stream:
+        charter = None
+        if around.guard.governs(peer):
+            wanted = Operation(
+                kind="subscribe", peer=peer, service=SERVICE, agreement=agreement, topic=topic, units=0
+            )
+            decision = around.guard.consider(wanted)
+            if not decision.allowed:
+                raise Denied("; ".join(decision.reasons))
+            charter = decision.charter
+        async with await around.network.dial(
+            peer, EVENTS_PORT, agreement=agreement, charter=charter
+        ) as stream:
             yield stream
 
     return connect

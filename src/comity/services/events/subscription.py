@@ -19,6 +19,7 @@ from comity.protocol.events.messages import StoredEvent, Subscribe, size_of
 from comity.services.events.reception import Reception
 from comity.services.events.source import Source, Told, label_of, to_own, to_peer
 from comity.services.events.surroundings import SERVICE, Surroundings
+from comity.services.events.terms import operations
 from comity.services.trust import KnownPeer
 
 Batch = tuple[control.Event, ...]
@@ -45,7 +46,7 @@ class Subscription:
         self._places = places
         self._told = Told(self._arrived, self._noticed)
         self._sources: dict[str, tuple[Source, asyncio.Task[None]]] = {}
-        self._refused: set[str] = set()
+        self._refused: set[tuple[str, tuple[str, ...]]] = set()
         self._queue: deque[tuple[Source, StoredEvent]] = deque()
         self._notices: deque[control.Notice] = deque(maxlen=limits.EVENT_SUBSCRIPTIONS)
         self._news = asyncio.Event()
@@ -126,14 +127,22 @@ class Subscription:
         return {label_of(peer.key): now}
 
     def _allowed(self, known: KnownPeer) -> bool:
-        """Whether its agreement opens events; asked, and put on record, once for each agreement."""
-        digest = known.agreement.digest
-        if digest in self._refused:
+        """Whether agreement and charter open these events; asked, and put on record, once for both."""
+        guard, digest = self._around.guard, known.agreement.digest
+        asked = (digest, guard.in_force(known.key))
+        if asked in self._refused:
             return False
-        operation = Operation(kind="subscribe", peer=known.key, service=SERVICE, agreement=digest)
-        allowed = self._around.guard.check(operation).allowed
+        operation = Operation(
+            kind="subscribe",
+            peer=known.key,
+            service=SERVICE,
+            agreement=digest,
+            topic=self.view.topic,
+            units=0,
+        )
+        allowed = guard.check(operation).allowed
         if not allowed:
-            self._refused.add(digest)
+            self._refused.add(asked)
         return allowed
 
     def _follow(self, tasks: asyncio.TaskGroup, broker: PublicKey) -> None:
@@ -144,7 +153,9 @@ class Subscription:
             after=self._places.get(label_of(broker), self._places.get(ELSEWHERE)),
             sender=self._peer.key.hex if own and self._peer else None,
         )
-        connect = to_own(self._around, self._reception) if own else to_peer(self._around, broker)
+        connect = (
+            to_own(self._around, self._reception) if own else to_peer(self._around, broker, self.view.topic)
+        )
         source = Source(self._around, broker, wanted, connect, self._told)
 
         async def follow() -> None:
@@ -158,8 +169,25 @@ class Subscription:
     # ── what they tell ────────────────────────────────────────────────────────────────────────────────
 
     def _arrived(self, source: Source, events: tuple[StoredEvent, ...]) -> None:
+        try:
+            self._count(source.broker, events)
+        except ComityError as error:
+            self.fail(error)
+            return
         self._queue.extend((source, event) for event in events)
         self._news.set()
+
+    def _count(self, broker: PublicKey, events: tuple[StoredEvent, ...]) -> None:
+        """Denied where a charter's limit says that no more of them pass. An event that comes again, or to
+        another consumer, is counted once.
+        """
+        counted, guard = self._around.counted, self._around.guard
+        new = [event for event in events if event.position > counted.get(broker, 0)]
+        if not new or broker == self._around.own or not guard.governs(broker):
+            return
+        for operation in operations("subscribe", broker, new):
+            guard.require(operation)
+        counted[broker] = new[-1].position
 
     def _noticed(self, source: Source, state: str, problem: str) -> None:
         if source.broker != self._around.own:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from comity.clock import Clock
@@ -65,7 +65,7 @@ class Frames(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """``db`` is where ``store`` and ``audit`` write, so that one transaction holds both; ``own`` is this
-    node's key.
+    node's key. ``counted``: up to which position of each broker a charter has counted what was read.
     """
 
     own: PublicKey
@@ -78,3 +78,4 @@ class Surroundings:
     store: EventStore
     clock: Clock
     entropy: Entropy
+    counted: dict[PublicKey, int] = field(default_factory=dict)

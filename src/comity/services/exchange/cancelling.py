@@ -83,7 +83,10 @@ class Cancelling:
         try:
             async with asyncio.timeout(limits.CANCEL_TELL_SECONDS):
                 stream = await self._around.network.dial(
-                    peer.key, EXCHANGE_PORT, agreement=peer.agreement.digest
+                    peer.key,
+                    EXCHANGE_PORT,
+                    agreement=peer.agreement.digest,
+                    charter=next(iter(self._around.guard.in_force(peer.key)), None),
                 )
                 async with stream:
                     await stream.send(message)

@@ -20,6 +20,7 @@ import asyncio
 from dataclasses import dataclass
 
 from comity.errors import ComityError, Denied
+from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
 from comity.services.exchange.basis import Basis
@@ -50,6 +51,7 @@ class Arrival:
     offer: Offer
     running: Running
     stream: Stream
+    operation: Operation
     lane: MovingLane | None = None
     held: bool = False
     basis: Basis | None = None
@@ -81,8 +83,9 @@ async def publish(
 
     Denied where the agreement ended meanwhile; StorageUnusable, DiskFull.
     """
-    if around.ended(arrival.peer):
-        raise Denied("the agreement ended before the artifact was complete")
+    over = around.over(arrival.peer, arrival.operation)
+    if over is not None:
+        raise Denied(f"before the artifact was complete: {over}")
     offer, folder = arrival.offer, arrival.peer.local_id
     envelope = around.notary.receipt(
         arrival.peer.key,
@@ -105,7 +108,9 @@ async def publish(
             break
         except Occupied:
             continue  # another transfer took the name; ``vacant`` finds the next
-    record_arrival(around, arrival.row, arrival.meter.path)
+    with around.db.transaction():
+        around.guard.consumed("receive", arrival.peer.key, offer.transfer)
+        record_arrival(around, arrival.row, arrival.meter.path)
     around.blobs.discard(arrival.part)
     return receipt
 
@@ -123,6 +128,8 @@ def settle(around: Surroundings, arrival: Arrival, error: ComityError, *, keep: 
         around.blobs.discard(arrival.part)
         return
     meter, cancelled = arrival.meter, arrival.running.cancelled
+    if not arrival.held and not meter.sent:
+        around.guard.released("receive", arrival.peer.key, arrival.offer.transfer)
     if keep and cancelled is None:
         record_interruption(around, arrival.row, error, done=meter.done, path=meter.path)
         collect(around)

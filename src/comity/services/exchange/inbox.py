@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from comity import limits
@@ -36,7 +37,8 @@ from comity.services.exchange.quota import Quota
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
 from comity.services.exchange.running import Live, Running
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import check_content, receiving
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer
@@ -123,7 +125,18 @@ class Inbox:
     async def _admit(self, stream: Stream, offer: Offer) -> Arrival | Complete:
         """The row and the place of an offer that may come in. Raises what it is refused for."""
         around = self._around
-        peer = self._allowed(stream.peer, offer)
+        peer, operation = self._allowed(stream.peer, offer)
+        try:
+            return await self._place(stream, offer, peer, operation)
+        except ComityError:
+            if around.store.find("in", peer.key, offer.transfer) is None:
+                around.guard.released("receive", peer.key, offer.transfer)
+            raise
+
+    async def _place(
+        self, stream: Stream, offer: Offer, peer: KnownPeer, operation: Operation
+    ) -> Arrival | Complete:
+        around = self._around
         await self._supersede(peer, offer)
         recover(around, self._live)
         stored = around.store.find("in", peer.key, offer.transfer)
@@ -172,6 +185,7 @@ class Inbox:
             offer=offer,
             running=running,
             stream=stream,
+            operation=operation,
             held=held,
             basis=basis_of(around, peer, offer),
         )
@@ -190,23 +204,14 @@ class Inbox:
                 except TimeoutError:
                     raise TransferFailed("this transfer is still under way") from None
 
-    def _allowed(self, key: PublicKey, offer: Offer) -> KnownPeer:
+    def _allowed(self, key: PublicKey, offer: Offer) -> tuple[KnownPeer, Operation]:
         around = self._around
-        decision = around.guard.check(
-            Operation(
-                kind="receive",
-                peer=key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                charter=offer.charter,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        operation = receiving(around, offer, key)
+        decision = around.guard.check(operation)
         peer = around.trust.known(key)
         if not decision.allowed or peer is None:
             raise Denied("; ".join(decision.reasons))
-        return peer
+        return peer, operation
 
     def _refused(self, key: PublicKey, offer: Offer | None, error: ComityError) -> None:
         detail: dict[str, Any] = {"code": error.code}
@@ -256,7 +261,8 @@ class Inbox:
                 left = around.blobs.create(arrival.part, size)
             return left
 
-        outcome = await threads.run(lane, receiving.fill, part, threads)
+        check = partial(check_content, arrival.offer) if around.guard.governs(arrival.peer.key) else None
+        outcome = await threads.run(lane, receiving.fill, part, threads, check)
         if isinstance(outcome, Failed):
             settle(around, arrival, outcome.error)
             return
@@ -271,8 +277,11 @@ class Inbox:
 
     def _lost(self, arrival: Arrival, error: LinkLost) -> TransferFailed:
         peer, meter = arrival.peer, arrival.meter
-        if self._around.ended(peer):
-            return TransferFailed(f"the agreement with {peer.hostname} ended during the transfer")
+        over = self._around.over(peer, arrival.operation)
+        if over is not None:
+            ended = self._around.ended(peer)
+            why = f"the agreement with {peer.hostname} ended" if ended else over
+            return TransferFailed(f"{why} during the transfer")
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}"
         )

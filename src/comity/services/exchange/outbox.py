@@ -41,10 +41,11 @@ from comity.services.exchange.records import (
     record_interruption,
 )
 from comity.services.exchange.recovery import recover
-from comity.services.exchange.running import Live, Running
+from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
-from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import describe, permitted, settle_quota
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import NewTransfer, Outcome
@@ -53,7 +54,7 @@ from comity.transport.interface import Stream
 
 @dataclass
 class _Job:
-    """``begun``: the peer accepted it, now or before, so that it can be continued."""
+    """``begun``: the peer accepted it, now or before, so that it can be continued; ``fresh``: not before."""
 
     row: int
     peer: KnownPeer
@@ -61,7 +62,9 @@ class _Job:
     content: Content
     plan: Plan
     running: Running
+    operation: Operation
     begun: bool
+    fresh: bool
 
     @property
     def meter(self) -> Meter:
@@ -113,7 +116,7 @@ class Outbox:
             if job.running.cancelled is None:
                 self._stopped(job, TransferFailed("it was interrupted here"))
                 raise
-            _not_the_task()
+            not_the_task()
             self._failed(job, job.running.cancelled)
             raise job.running.cancelled from None
         finally:
@@ -132,7 +135,7 @@ class Outbox:
                 if job.meter.sent - sent >= limits.RETRY_MOVED_BYTES:
                     pauses = iter(self._around.pauses)
                 pause = next(pauses, None)
-                if not job.begun or pause is None or self._around.ended(job.peer):
+                if not job.begun or pause is None or self._around.over(job.peer, job.operation):
                     raise
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
@@ -144,6 +147,7 @@ class Outbox:
         content = Content(fd)
         peer = await around.trust.resolve(request.peer)
         agreement = peer.agreement.digest
+        described = await describe(around, self._threads, content, request.name, peer.key)
         recover(around, self._live)
         before = around.store.waiting(peer.key, agreement, request.name, content.size)
         basis = around.store.sent_before(peer.key, agreement, request.name)
@@ -160,17 +164,9 @@ class Outbox:
             charter=None,
             digests=planned.digests,
             basis=planned.basis,
+            content=described,
         )
-        around.guard.require(
-            Operation(
-                kind="send",
-                peer=peer.key,
-                service=SERVICE,
-                agreement=offer.agreement,
-                name=offer.name,
-                bytes=offer.bytes,
-            )
-        )
+        offer, operation = permitted(around, offer, peer.key)
         new = NewTransfer(
             direction="out",
             peer=peer.key,
@@ -194,13 +190,17 @@ class Outbox:
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        return _Job(row, peer, offer, content, planned, running, begun=before is not None)
+        fresh = before is None
+        return _Job(row, peer, offer, content, planned, running, operation, not fresh, fresh)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around
-        if around.ended(job.peer):  # it may have waited for its turn
-            raise TransferFailed(f"the agreement with {job.peer.hostname} ended before the file was sent")
-        stream = await around.network.dial(job.peer.key, EXCHANGE_PORT, agreement=job.offer.agreement)
+        if (over := around.over(job.peer, job.operation)) is not None:  # it may have waited for its turn
+            raise TransferFailed(f"before the file was sent: {over}")
+        offer = job.offer
+        stream = await around.network.dial(
+            job.peer.key, EXCHANGE_PORT, agreement=offer.agreement, charter=offer.charter
+        )
         job.meter.path = stream.info.path
         async with stream:
             parties = around.parties(sender=around.notary.public, receiver=job.peer.key)
@@ -246,7 +246,9 @@ class Outbox:
             receipt=delivered.envelope.digest,
             envelope=delivered.envelope.to_json().decode(),
         )
-        record_delivery(around, job.row, outcome, path)
+        with around.db.transaction():
+            around.guard.consumed("send", job.peer.key, offer.transfer)
+            record_delivery(around, job.row, outcome, path)
         seconds = job.meter.seconds
         return SendResult(
             transfer=offer.transfer,
@@ -268,9 +270,11 @@ class Outbox:
     def _lost(self, job: _Job, error: LinkLost) -> TransferFailed:
         peer, meter = job.peer, job.meter
         if self._around.ended(peer):
+            message = f"the agreement with {peer.hostname} ended while {job.offer.name} was sent"
+            return TransferFailed(message, hint="run comity trust to see what is agreed")
+        if (over := self._around.over(peer, job.operation)) is not None:
             return TransferFailed(
-                f"the agreement with {peer.hostname} ended while {job.offer.name} was sent",
-                hint="run comity trust to see what is agreed",
+                f"while {job.offer.name} was sent: {over}", hint="run comity charter status"
             )
         return TransferFailed(
             f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
@@ -281,20 +285,15 @@ class Outbox:
         """It can be continued, if it ever began and the agreement is in force."""
         meter = job.meter
         if job.begun and not self._around.ended(job.peer):
+            settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
             record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
         else:
             self._failed(job, error)
 
     def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
         meter = job.meter
+        settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
         if isinstance(error, TransferCancelled):
             record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
             return
         record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
-
-
-def _not_the_task() -> None:
-    """What was cancelled is the transfer: the task that carries it goes on and says so."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()

@@ -25,6 +25,7 @@ from comity.errors import (
     RemoteProtocolError,
     StorageUnusable,
     TransferFailed,
+    VerificationFailed,
 )
 from comity.protocol.exchange.events import (
     ChunkArrived,
@@ -53,6 +54,9 @@ from comity.services.exchange.worker import Worker
 from comity.storage.parts import Part
 from comity.transport.interface import Lane
 
+#: Raises VerificationFailed where a complete part is not what was agreed; is to call its last argument often.
+Check = Callable[[Part, Commit, Callable[[], None]], None]
+
 
 class Receiving:
     """An accepted transfer over ``lane``; ``speak_every`` seconds it says that it works, where it must."""
@@ -75,8 +79,13 @@ class Receiving:
         self._spoken = clock.monotonic()
         self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
 
-    def fill(self, create: Callable[[], Part], threads: Threads) -> Commit | Failed:
-        """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError."""
+    def fill(
+        self, create: Callable[[], Part], threads: Threads, check: Check | None = None
+    ) -> Commit | Failed:
+        """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError.
+
+        ``check`` may refuse what is complete.
+        """
         try:
             part = create()
         except ComityError as error:
@@ -85,12 +94,21 @@ class Receiving:
         try:
             digests = self._machine.manifest.digests
             outcome = self._exchange(Assembly(part, self._meter.size, digests), worker)
+            if isinstance(outcome, Commit) and check is not None:
+                outcome = self._checked(outcome, part, check)
         finally:
             worker.close()
             part.close()
         if isinstance(outcome, Failed):
             self._finish()
         return outcome
+
+    def _checked(self, commit: Commit, part: Part, check: Check) -> Commit | Failed:
+        try:
+            check(part, commit, self._speak)
+        except (VerificationFailed, StorageUnusable) as error:
+            return self._trouble(error)
+        return commit
 
     def thank(self, receipt: bytes) -> None:
         """Send the receipt. It is due whether the peer still listens or not."""

@@ -30,3 +30,10 @@ class Running:
 
 
 Live = dict[int, Running]
+
+
+def not_the_task() -> None:
+    """What was cancelled is the transfer: the task that carries it goes on and says so."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

@@ -57,6 +57,7 @@ async def _try(around: Surroundings, offer: Offer, lane: MovingLane) -> bool:
         lane.peer,
         EXCHANGE_PORT,
         agreement=offer.agreement,
+        charter=offer.charter,
         purpose=_PURPOSE,
         better_than=lane.info.path,
     )

@@ -9,6 +9,7 @@ from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.identity.keys import PublicKey
+from comity.policy.operation import Operation
 from comity.protocol.exchange.receipt import Parties
 from comity.services.audit import AuditService
 from comity.services.guard import Guard
@@ -71,6 +72,15 @@ class Surroundings:
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
         """Who a receipt between these two is about, in this node's realm."""
         return Parties(sender, receiver, self.notary.rendezvous, self.notary.network)
+
+    def over(self, peer: KnownPeer, operation: Operation) -> str | None:
+        """Why a transfer that was allowed may not go on, if so: what was agreed has ended or changed."""
+        if self.ended(peer):
+            return "the agreement ended"
+        if not self.guard.governs(peer.key):
+            return None
+        decision = self.guard.consider(operation)
+        return None if decision.allowed else "; ".join(decision.reasons)
 
     def ended(self, peer: KnownPeer) -> bool:
         """Whether the agreement that a transfer with ``peer`` began under is over."""

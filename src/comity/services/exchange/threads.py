@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from comity import limits
@@ -30,7 +31,7 @@ class Threads:
 
     async def run(self, lane: Lane, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """``work`` in a thread that may block on ``lane``."""
-        future = asyncio.wrap_future(self._pool.submit(work, *args, **kwargs))
+        future = self.begin(partial(work, *args, **kwargs))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -38,6 +39,10 @@ class Threads:
             await asyncio.wait([future])
             future.exception()  # seen: the cancellation is what counts
             raise
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """``work`` for a task, which waits for it. A loop of virtual time knows that it is at work."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """``work`` beside a lane's thread, which waits for it."""

@@ -40,9 +40,10 @@ class Entrance:
         self._places: dict[PublicKey, asyncio.Semaphore] = {}
         self._waiting = 0
 
-    def require(self, peer: PublicKey, port: int) -> None:
-        """Denied, where this side's rules don't let connections go to this peer's port."""
-        self._around.guard.require(Operation(kind="forward", peer=peer, service=SERVICE, port=port))
+    def require(self, peer: PublicKey, port: int) -> str | None:
+        """The charter that lets connections go to this peer's port, if one governs; Denied."""
+        operation = Operation(kind="forward", peer=peer, service=SERVICE, port=port)
+        return self._around.guard.require(operation).charter
 
     async def carry(
         self, sock: socket.socket, peer: PublicKey, port: int, opened: Callable[[Opened], None]
@@ -73,9 +74,13 @@ class Entrance:
         if known is None:
             hostname = self._around.trust.hostname(peer)
             raise UntrustedPeer(f"the agreement with {hostname} is not in force any more")
-        self.require(peer, port)
+        charter = self.require(peer, port)
         return await self._around.network.dial(
-            peer, FORWARD_PORT, agreement=known.agreement.digest, purpose=purpose_of(port)
+            peer,
+            FORWARD_PORT,
+            agreement=known.agreement.digest,
+            charter=charter,
+            purpose=purpose_of(port),
         )
 
     @contextlib.asynccontextmanager

@@ -148,7 +148,7 @@ class Exit:
         async with stream:
             port = port_of(stream.hello.purpose)
             try:
-                self._admit(stream.peer, port)
+                self._admit(stream, port)
             except ComityError as error:
                 self._refusals.record(stream.peer, error)
                 await stream.send(fail(error))
@@ -175,11 +175,21 @@ class Exit:
             finally:
                 break_off(sock)
 
-    def _admit(self, peer: PublicKey, port: int) -> None:
+    def _admit(self, stream: Stream, port: int) -> None:
         """NotExposed, Denied, ForwardsBusy."""
+        peer = stream.peer
         if not self._exposed(peer, port):
             raise NotExposed(f"port {port} is not exposed to this node")
-        self._around.guard.require(Operation(kind="expose", peer=peer, service=SERVICE, port=port))
+        self._around.guard.require(
+            Operation(
+                kind="expose",
+                peer=peer,
+                service=SERVICE,
+                charter=stream.hello.charter,
+                port=port,
+                by_peer=True,
+            )
+        )
         theirs = sum(run.stream.peer == peer for run in self._running)
         if theirs >= limits.FORWARD_CONNECTIONS_PER_PEER or len(self._running) >= limits.FORWARD_CONNECTIONS:
             raise ForwardsBusy(f"{theirs} connections of this node are open")

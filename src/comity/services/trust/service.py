@@ -4,6 +4,8 @@ desks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from comity import limits
 from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedPeer
 from comity.identity.envelope import Envelope
@@ -12,6 +14,7 @@ from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
 from comity.protocol.statements import (
     HandshakeRequest,
+    PairStatement,
     Predecessor,
     Revocation,
     payload_type,
@@ -25,6 +28,7 @@ from comity.services.courier import Courier
 from comity.services.trust.answering import Answering
 from comity.services.trust.arrivals import KINDS, arrived, kind_of
 from comity.services.trust.asking import Asking
+from comity.services.trust.carriage import Carriage, Handler
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending, agreement_file
 from comity.services.trust.ledger import Ledger
@@ -75,6 +79,7 @@ class TrustService:
         self._requests = Allowances(
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
+        self._carriage = Carriage(ledger, self._dealt_with)
         for kind in KINDS:
             courier.on(kind, self.read_mail)
         courier.on(Retirement, self.retiring.read_mail)
@@ -82,6 +87,12 @@ class TrustService:
     def start(self) -> None:
         """Before anything runs: a new key of our own takes over what the old one has left."""
         self._succeeding.take_over()
+
+    def carry(self, kinds: Iterable[type[PairStatement]], handler: Handler) -> None:
+        """Give statements of these types to ``handler``: from keys that we have dealt with, in order."""
+        self._carriage.add(kinds, handler)
+        for kind in kinds:
+            self._courier.on(kind, self.read_mail)
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -191,7 +202,7 @@ class TrustService:
         if envelope.payload_type == payload_type(Retirement):
             await self.retiring.read_mail(sender, envelope)
             return
-        kind = kind_of(envelope)
+        kind = self._kind_of(envelope)
         statement = self._ledger.notary.check(envelope, kind, sender)
         next_one = self._ledger.store.seen(sender)[0] + 1
         if kind is not Revocation and statement.sequence > next_one:
@@ -200,9 +211,11 @@ class TrustService:
 
     async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
         """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
-        kind = kind_of(envelope)
+        kind = self._kind_of(envelope)
         checked = self._ledger.notary.check(envelope, kind, sender)
         self.retiring.refuse_retired(sender)
+        if self._carriage.read(sender, envelope):
+            return
         predecessor: str | None = None
         if isinstance(checked, HandshakeRequest):
             predecessor = self._succeeding.check(checked, sender)
@@ -232,6 +245,9 @@ class TrustService:
             raise
         if agreement is not None and agreement.requester == "them" and agreement != rel.agreement:
             await self._delivery.flush(sender)  # both had asked: the approval is owed
+
+    def _kind_of(self, envelope: Envelope) -> type[PairStatement]:
+        return self._carriage.kind(envelope) or kind_of(envelope)
 
     async def _asker(self, sender: PublicKey) -> Relationship:
         """The relationship with a key that asks for an agreement, named as the registry names it.

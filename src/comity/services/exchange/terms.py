@@ -1,0 +1,162 @@
+"""An artifact under a charter: what it is, before the guard is asked, and whether it was that, at the end.
+
+The sender reads the open file once more than it would without a charter: digest and format have to be known
+before the first byte goes out (SECURITY.md rule 18). The receiver judges by what the offer says and holds the
+complete content against it before anything is visible. Who signed it is whoever the signature verifies for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+
+from comity import limits
+from comity.errors import ComityError, RemoteProtocolError, TransferFailed, VerificationFailed
+from comity.identity.envelope import Envelope
+from comity.identity.keys import PublicKey
+from comity.policy.charter.formats import format_of
+from comity.policy.operation import Operation
+from comity.protocol.charter.statements import claimed_issuer
+from comity.protocol.exchange.described import Described
+from comity.protocol.exchange.events import Commit
+from comity.protocol.exchange.manifest import digest_text
+from comity.protocol.exchange.messages import Offer
+from comity.protocol.statements import ArtifactSignature
+from comity.services.exchange.content import Content
+from comity.services.exchange.progress import Meter
+from comity.services.exchange.surroundings import SERVICE, Surroundings
+from comity.services.exchange.threads import Threads
+from comity.storage.parts import Part
+
+_PIECE = limits.MIB
+
+
+async def describe(
+    around: Surroundings, threads: Threads, content: Content, name: str, peer: PublicKey
+) -> Described | None:
+    """What is about to be sent, signed with this node's key; None where no charter governs what ``peer`` is
+    sent. FileUnusable, FileChanged.
+    """
+    if not around.guard.governs(peer):
+        return None
+    stop = threading.Event()
+    reading = threads.begin(lambda: _read(content, name, stop))
+    try:
+        digest, kind = await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([reading])
+        reading.exception()  # seen: the cancellation is what counts
+        raise
+    _, envelope = around.notary.declare(ArtifactSignature, digest=digest, bytes=content.size)
+    return Described(digest=digest, format=kind, signature=envelope.to_json().decode())
+
+
+def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offer, Operation]:
+    """The offer under the charter that allows it, if one governs, and what was asked; Denied."""
+    content, signer = offer.content, around.notary.public
+    operation = Operation(
+        kind="send",
+        peer=peer,
+        service=SERVICE,
+        agreement=offer.agreement,
+        name=offer.name,
+        bytes=offer.bytes,
+        transfer=offer.transfer,
+        digest=content.digest if content else None,
+        format=content.format if content else None,
+        signer=str(signer.fingerprint) if content else None,
+    )
+    charter = around.guard.require(operation).charter
+    return msgspec.structs.replace(offer, charter=charter), replace(operation, charter=charter)
+
+
+def settle_quota(
+    around: Surroundings, offer: Offer, peer: PublicKey, meter: Meter, *, begun: bool, fresh: bool
+) -> None:
+    """What a charter has reserved for a transfer that stopped: consumed once all was sent, free again where
+    nothing ever was; else it stays reserved for this transfer to go on.
+    """
+    if begun and meter.done >= meter.size:
+        around.guard.consumed("send", peer, offer.transfer)
+    elif fresh and not meter.sent:
+        around.guard.released("send", peer, offer.transfer)
+
+
+def receiving(around: Surroundings, offer: Offer, peer: PublicKey) -> Operation:
+    """The question about what comes in. RemoteProtocolError where its signature does not verify."""
+    content = offer.content if around.guard.governs(peer) else None
+    return Operation(
+        kind="receive",
+        peer=peer,
+        service=SERVICE,
+        agreement=offer.agreement,
+        charter=offer.charter,
+        name=offer.name,
+        bytes=offer.bytes,
+        transfer=offer.transfer,
+        digest=content.digest if content else None,
+        format=content.format if content else None,
+        signer=_signer(around, offer, content) if content else None,
+    )
+
+
+def check_content(offer: Offer, part: Part, commit: Commit, tick: Callable[[], None]) -> None:
+    """VerificationFailed unless what arrived is what the offer said, where it said anything."""
+    content = offer.content
+    if content is None:
+        return
+    if commit.digest != content.digest:
+        raise VerificationFailed("the artifact is another one than the offer said")
+
+    def read(offset: int, length: int) -> bytes:
+        data = bytearray(min(length, offer.bytes - offset))
+        part.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    found = format_of(read, offer.bytes, offer.name, tick) or ""
+    if found != content.format:
+        raise VerificationFailed(
+            f"the artifact is {found or 'of no known format'}, and not what the offer said"
+        )
+
+
+def _read(content: Content, name: str, stop: threading.Event) -> tuple[str, str]:
+    """Digest and format of a whole file."""
+    whole = hashlib.sha256()
+    buffer = memoryview(bytearray(min(max(1, content.size), _PIECE)))
+    for offset in range(0, content.size, _PIECE):
+        if stop.is_set():
+            raise TransferFailed("it was cancelled here")
+        piece = buffer[: min(_PIECE, content.size - offset)]
+        content.read_into(offset, piece)
+        whole.update(piece)
+
+    def read(offset: int, length: int) -> bytes:
+        data = bytearray(max(0, min(length, content.size - offset)))
+        content.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    kind = format_of(read, content.size, name) or ""
+    content.check_unchanged()
+    return digest_text(whole.digest()), kind
+
+
+def _signer(around: Surroundings, offer: Offer, content: Described) -> str | None:
+    """The fingerprint of the key that signed exactly these bytes, if any did."""
+    if not content.signature:
+        return None
+    try:
+        envelope = Envelope.from_json(content.signature.encode())
+        key = claimed_issuer(envelope.payload)
+        said = around.notary.declared(envelope, ArtifactSignature, key)
+    except ComityError as error:
+        raise RemoteProtocolError(f"the artifact's signature is not valid: {error.message}") from error
+    if (said.digest, said.bytes) != (content.digest, offer.bytes):
+        raise RemoteProtocolError("the artifact's signature is for another artifact")
+    return str(key.fingerprint)

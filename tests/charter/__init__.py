@@ -1,0 +1,1 @@
+"""Parties that sign, amend and end charters, without the network."""

@@ -1,0 +1,105 @@
+"""A charter that lets lab B receive model X for external validation until a date, five times.
+
+Each side enforces it by itself: every refusal is tried with both guards, and with one of them disabled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from comity import control
+from comity.errors import ComityError, Denied, PeerRefused
+from comity.identity.keys import PublicKey
+from comity.policy.operation import Decision, Operation
+from comity.protocol.forwarding.messages import purpose_of
+from comity.protocol.hello import FORWARD_PORT
+from comity.services.guard import Guard
+from comity.transport.simulation import Simulation, run_simulation
+from tests.charter import files, nodes
+from tests.charter.nodes import DAY
+from tests.simulated_nodes import SimulatedNode, running
+
+MODEL_X, MODEL_Y = files.safetensors(1), files.safetensors(2)
+FIVE = "permissions.external-validation.limits.five-times"
+
+
+class Disabled(Guard):
+    """A guard that was tampered with: it lets everything pass, and still names a charter where it must."""
+
+    def check(self, operation: Operation) -> Decision:
+        return self._pass(super().check(operation), operation.peer)
+
+    def consider(self, operation: Operation) -> Decision:
+        return self._pass(super().consider(operation), operation.peer)
+
+    def _pass(self, decision: Decision, peer: PublicKey) -> Decision:
+        named = decision.charter or next(iter(self.in_force(peer)), None)
+        return replace(decision, allowed=True, charter=named)
+
+
+def validation(a: SimulatedNode, b: SimulatedNode, **changes: Any) -> dict[str, Any]:
+    """Model X by its digest; nothing else."""
+    plain = nodes.terms(a, b, **changes)
+    plain["assets"][0]["digests"] = [files.digest(MODEL_X)]
+    plain["assets"][1]["digests"] = [files.digest(MODEL_Y)]
+    plain["artifacts"]["formats"] = ["safetensors"]
+    plain["permissions"][1]["may"] = ["publish", "forward"]
+    plain["permissions"][1]["ports"] = [8888]
+    return plain
+
+
+async def refused(sender: SimulatedNode, receiver: SimulatedNode, content: bytes, name: str) -> str:
+    with pytest.raises((Denied, PeerRefused)) as caught:
+        await files.send(sender, receiver, content, name)
+    return caught.value.message
+
+
+GUARDS = [
+    pytest.param(Guard, Guard, id="both"),
+    pytest.param(Disabled, Guard, id="the receiver alone"),
+    pytest.param(Guard, Disabled, id="the sender alone"),
+]
+
+
+@pytest.mark.parametrize(("guard_a", "guard_b"), GUARDS)
+def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b: type[Guard]) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation, guard_a=guard_a, guard_b=guard_b)
+        async with running(a, b):
+            await a.agree_with(b, allow=("exchange", "events", "forward"))
+            digest = await nodes.agree(validation(a, b, days=0.02, accept_days=0.01), a, b)
+            for number in range(5):
+                sent = await files.send(a, b, MODEL_X)
+                assert sent.digest == files.digest(MODEL_X), number
+            assert FIVE in await refused(a, b, MODEL_X, "model.safetensors")
+            assert "assets.model-y: model-y is proprietary" in await refused(a, b, MODEL_Y, "y.safetensors")
+            other = files.safetensors(3)
+            assert "no permission describes this" in await refused(a, b, other, "model.safetensors")
+            assert await files.received(b) == [files.digest(MODEL_X)] * 5
+            with pytest.raises(ComityError, match="no permission describes this"):
+                await forward(b, a, 22)
+            for node in (a, b):
+                [use] = [one for one in nodes.status(node, digest).uses if one.clause == FIVE]
+                assert (use.used, use.most, use.giver, use.taker) == (5, 5, "lab-a", "lab-b")
+                shown = nodes.status(node, digest).exchanged
+                assert [one.state for one in shown] == ["consumed"] * 5
+            await asyncio.sleep(0.03 * DAY)
+            assert "window: " in await refused(a, b, MODEL_X, "model.safetensors")
+
+    run_simulation(scenario, 1)
+
+
+async def forward(node: SimulatedNode, peer: SimulatedNode, port: int) -> None:
+    """One connection to a port of the peer, which exposes it to everybody."""
+    await peer.node.forwarding.exposed.expose(control.ExposeRequest(port=port, all=True))
+    operation = Operation(kind="forward", peer=peer.key, service="forward", port=port)
+    charter = node.node.guard.require(operation).charter
+    async with await node.node.network.dial(
+        peer.key, FORWARD_PORT, charter=charter, purpose=purpose_of(port)
+    ) as stream:
+        body = await stream.receive()
+        raise PeerRefused((body or b"").decode(errors="replace"))
