@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from comity.control import InitRequest
 from comity.demo.processes import RendezvousProcess
+from comity.errors import RateLimited
 from comity.sdk import daemon
 from comity.sdk.connection import Node, connect
 from comity.sdk.home import init
@@ -48,8 +50,8 @@ class Stage:
     def ask(self, cards: list[str]) -> None:
         """Let the broker ask all of these; returns once they have approved, and sessions stand."""
         broker = self.node(BROKER)
-        for card in cards:  # this way round: requests to one node are taken at a slow rate
-            broker.handshake(card, "measurement")
+        for card in cards:  # this way round: requests to one node are taken at a slower rate
+            until(partial(_asked, broker, card))
         until(lambda: len(broker.info().sessions) == 1 + len(cards))
 
     def program(self, module: str, *arguments: str) -> subprocess.Popen[str]:
@@ -67,6 +69,16 @@ class Stage:
         for home in self._homes:
             daemon.stop(home)
         self._rendezvous.end()
+
+
+def _asked(broker: Node, card: str) -> bool:
+    """Whether the rendezvous took the question; it answers a few dozen at once, then one a second."""
+    try:
+        broker.handshake(card, "measurement")
+    except RateLimited:
+        time.sleep(1)
+        return False
+    return True
 
 
 def until(holds: Callable[[], bool]) -> None:
