@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from comity.identity.keys import Identity
+from comity.protocol.exchange.listing import Listing
 from comity.storage.blobs import FileBlobStore
 from comity.storage.database import Database
 from comity.storage.exchange import ExchangeStore, NewTransfer, Outcome
@@ -57,9 +58,9 @@ class DeadlyBlobs(FileBlobStore):
         super().__init__(home / "incoming", home / "received")
         self._step = step
 
-    def create(self, part: str, size: int) -> Part:
+    def create(self, part: str, size: int, listing: Listing | None = None) -> Part:
         self._step()
-        return DeadlyPart(super().create(part, size), self._step)
+        return DeadlyPart(super().create(part, size, listing), self._step)
 
     def publish(self, part: str, folder: str, name: str) -> None:
         self._step()

@@ -73,7 +73,7 @@ class Scene:
         self.part = SlowPart(MemoryBlobStore().create("part", OFFER.bytes))
         self.threads = Threads()
         receiving = Receiving(machine, lane, meter, clock, speak_every=0.02)
-        self.outcome: Future[object] = self.threads.start(receiving.fill, lambda: self.part, self.threads)
+        self.outcome: Future[object] = self.threads.start(receiving.fill, lambda _: self.part, self.threads)
         self.sender.send(encode_message(Page(0, (entry_for(b"content"),))))
         assert isinstance(self.hear(), Want)
         self.sender.send(chunk_header(0), b"content")

@@ -229,13 +229,12 @@ def test_files_that_cannot_be_sent(home: Home, daemon: FakeDaemon, folder: Path)
     loop.symlink_to(loop)
     loose.symlink_to(folder / "absent")
     cases = {
-        folder: "it is a directory",
         folder / "absent": "there is no such file",
         folder / "home" / "config.toml" / "x": "not a folder",
-        fifo: "it is not a regular file",
+        fifo: "neither a file nor a folder",
         loop: "circle",
         loose: "there is no such file",
-        Path("/dev/null"): "it is not a regular file",
+        Path("/dev/null"): "neither a file nor a folder",
         Path("a\0b"): "zero byte",
     }
     for path, reason in cases.items():

@@ -21,7 +21,7 @@ from comity.sdk.client import Client
 @click.argument("path", type=click.Path())
 @click.pass_obj
 def send_file(output: Output, peer: str, path: str) -> None:
-    """Send the file at PATH to a trusted PEER, and return once its signed receipt is here."""
+    """Send the file or folder at PATH to a trusted PEER, and return once its signed receipt is here."""
     display = TransferDisplay(output)
     result = sdk.send_file(Client(), peer, path, display.update)
     output.show(result, display.finish(result))

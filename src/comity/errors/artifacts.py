@@ -7,7 +7,7 @@ from comity.errors.local import InvalidInput
 
 
 class FileUnusable(ComityError):
-    """Not found, not readable, a directory, or not a regular file."""
+    """Not found, not readable, or neither a file nor a folder."""
 
     code = "file_unusable"
     exit_status = 40

@@ -21,13 +21,12 @@ from pathlib import Path
 
 from comity import control, limits
 from comity.errors import TimedOut
-from comity.protocol.exchange.names import check_name
 from comity.sdk import asks, daemon
 from comity.sdk.arrivals import Arrivals
 from comity.sdk.client_async import AsyncClient
 from comity.sdk.connection import Path_, Progress, subscription_request, unwatched
 from comity.sdk.events_async import AsyncSubscription
-from comity.sdk.exchange import open_to_send
+from comity.sdk.exchange import name_of, open_to_send
 from comity.sdk.forwarding_async import AsyncPortStream, forward, stream
 from comity.sdk.publishing_async import AsyncPublisher
 
@@ -155,8 +154,7 @@ class AsyncNode:
         """As ``Node.send``."""
         descriptor = await asyncio.to_thread(open_to_send, path)
         try:
-            name = Path(path).name
-            check_name(name)
+            name = name_of(path)
             request = control.SendFileRequest(peer, name, await self.client.hand_over(descriptor))
         finally:
             os.close(descriptor)

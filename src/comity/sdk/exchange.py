@@ -34,14 +34,14 @@ _REASONS = {
     errno.EACCES: "you may not read it",
     errno.EPERM: "you may not read it",
     errno.ELOOP: "its symbolic links go round in a circle",
-    errno.ENXIO: "it is not a regular file",
+    errno.ENXIO: "it is neither a file nor a folder",
 }
 
 
 def send_file(
     client: Client, peer: str, path: str | os.PathLike[str], progress: Callable[[Progress], None]
 ) -> SendResult:
-    """Send the file at ``path``, whole and verified, and return once the peer's receipt is here.
+    """Send the file or folder at ``path``, whole and verified; returns once the peer's receipt is here.
 
     ``progress`` is called in this thread, several times a second. Raises FileUnusable, NameRefused,
     FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
@@ -49,8 +49,7 @@ def send_file(
     """
     descriptor = open_to_send(path)
     try:
-        name = Path(path).name
-        check_name(name)
+        name = name_of(path)
         request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor))
     finally:
         os.close(descriptor)
@@ -72,8 +71,17 @@ def cancel(client: Client, transfer: str) -> CancelResult:
     return client.call("cancel", CancelRequest(transfer), CancelResult)
 
 
+def name_of(path: str | os.PathLike[str]) -> str:
+    """What the file or folder at ``path`` is called; NameRefused."""
+    name = Path(os.path.abspath(path)).name
+    check_name(name)
+    return name
+
+
 def open_to_send(path: str | os.PathLike[str]) -> int:
-    """A descriptor of the regular file at ``path``, for reading; FileUnusable says what is there instead."""
+    """A descriptor of the regular file, or of the folder, at ``path``, for reading; FileUnusable says what is
+    there instead.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
     except OSError as error:
@@ -82,9 +90,7 @@ def open_to_send(path: str | os.PathLike[str]) -> int:
     except ValueError as error:
         raise FileUnusable("a path cannot hold a zero byte") from error
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return descriptor
     os.close(descriptor)
-    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-    hint = "pack it into one file first: tar -cf NAME.tar DIRECTORY" if stat.S_ISDIR(mode) else None
-    raise FileUnusable(f"{printable(os.fspath(path))} cannot be sent: it is {kind}", hint=hint)
+    raise FileUnusable(f"{printable(os.fspath(path))} cannot be sent: it is neither a file nor a folder")

@@ -1,6 +1,6 @@
 """Received files: parts under construction, and the finished ones, each under its peer's folder.
 
-    incoming/<part>.part            being written, 0600, nobody reads it
+    incoming/<part>.part            being written, 0600 (a folder: 0700), nobody reads it
     received/<folder>/<name>        complete and durable, never written again
 
 ``publish`` is the moment when a file appears: a hard link of the synced part, which is atomic and never
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ from typing import Protocol
 
 from comity import limits
 from comity.errors import LocalProtocolError, TooLarge
+from comity.protocol.exchange.listing import Listing
 from comity.protocol.exchange.names import check_name
 from comity.storage.failures import FilesReported
 from comity.storage.parts import FilePart, FileSource, Part, Source
 from comity.storage.private import check_private_folder, make_private_folder
+from comity.storage.trees import TreePart, TreeSource, fits
 
 _SUFFIX = ".part"
 #: How filesystems without hard links answer (vfat, some FUSE and SMB mounts).
@@ -43,11 +46,14 @@ class BlobStore(Protocol):
     def free_bytes(self) -> int:
         """What this user may still write."""
 
-    def create(self, part: str, size: int) -> Part:
-        """A new part of ``size`` zero bytes that take no space yet. LocalProtocolError where one exists."""
+    def create(self, part: str, size: int, listing: Listing | None = None) -> Part:
+        """A new part of ``size`` zero bytes that take no space yet: a file, or the folder that is listed.
 
-    def reopen(self, part: str, size: int) -> Part | None:
-        """A part that was left behind, with what was written to it; None where there is none of that size."""
+        LocalProtocolError where one exists.
+        """
+
+    def reopen(self, part: str, size: int, listing: Listing | None = None) -> Part | None:
+        """A part that was left behind, with what was written to it; None where there is none that fits."""
 
     def parts(self) -> tuple[str, ...]:
         """Every part there is."""
@@ -115,7 +121,9 @@ class FileBlobStore:
             space = os.fstatvfs(self._incoming_fd)
         return space.f_bavail * space.f_frsize
 
-    def create(self, part: str, size: int) -> Part:
+    def create(self, part: str, size: int, listing: Listing | None = None) -> Part:
+        if listing is not None:
+            return self._create_tree(part, listing)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with FilesReported(self._received):
             try:
@@ -130,7 +138,9 @@ class FileBlobStore:
                 raise
         return FilePart(descriptor, self._received)
 
-    def reopen(self, part: str, size: int) -> Part | None:
+    def reopen(self, part: str, size: int, listing: Listing | None = None) -> Part | None:
+        if listing is not None:
+            return self._reopen_tree(part, listing)
         with FilesReported(self._received):
             try:
                 descriptor = os.open(
@@ -138,10 +148,30 @@ class FileBlobStore:
                 )
             except FileNotFoundError:
                 return None
+            except IsADirectoryError:
+                return None
             if os.fstat(descriptor).st_size != size:
                 os.close(descriptor)
                 return None
         return FilePart(descriptor, self._received)
+
+    def _create_tree(self, part: str, listing: Listing) -> Part:
+        with FilesReported(self._received):
+            try:
+                os.mkdir(_part_name(part), 0o700, dir_fd=self._incoming_fd)
+            except FileExistsError as error:
+                raise LocalProtocolError(f"part {part} exists already") from error
+            return TreePart(_open_folder(_part_name(part), self._incoming_fd), listing, self._received)
+
+    def _reopen_tree(self, part: str, listing: Listing) -> Part | None:
+        try:
+            descriptor = _open_folder(_part_name(part), self._incoming_fd)
+        except OSError:
+            return None
+        if not fits(descriptor, listing):
+            os.close(descriptor)
+            return None
+        return TreePart(descriptor, listing, self._received)
 
     def parts(self) -> tuple[str, ...]:
         with FilesReported(self._received):
@@ -150,10 +180,13 @@ class FileBlobStore:
 
     def discard(self, part: str) -> None:
         with FilesReported(self._received):
-            try:
-                os.unlink(_part_name(part), dir_fd=self._incoming_fd)
-            except FileNotFoundError:
+            there = _lstat_at(self._incoming_fd, _part_name(part))
+            if there is None:
                 return
+            if stat.S_ISDIR(there.st_mode):
+                shutil.rmtree(_part_name(part), dir_fd=self._incoming_fd)
+            else:
+                os.unlink(_part_name(part), dir_fd=self._incoming_fd)
 
     def vacant(self, folder: str, name: str) -> str:
         for candidate in numbered(name):
@@ -165,6 +198,12 @@ class FileBlobStore:
         check_name(name)
         with FilesReported(self._received), self._folder(folder, create=True) as descriptor:
             os.fsync(self._incoming_fd)
+            there = _lstat_at(self._incoming_fd, _part_name(part))
+            if there is not None and stat.S_ISDIR(there.st_mode):
+                self._rename(part, descriptor, name)
+                os.fsync(descriptor)
+                os.fsync(self._incoming_fd)
+                return
             try:
                 os.link(_part_name(part), name, src_dir_fd=self._incoming_fd, dst_dir_fd=descriptor)
             except FileExistsError as error:
@@ -188,7 +227,7 @@ class FileBlobStore:
 
     def present(self, folder: str, name: str) -> bool:
         status = self._lstat(folder, name)
-        return status is not None and stat.S_ISREG(status.st_mode)
+        return status is not None and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
 
     def source(self, folder: str, name: str) -> Source | None:
         check_name(name)
@@ -199,8 +238,11 @@ class FileBlobStore:
                     descriptor = os.open(name, flags, dir_fd=there)
             except OSError:  # moved away, or something else is there now
                 return None
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
             return FileSource(descriptor, self._received)
+        if stat.S_ISDIR(mode):
+            return TreeSource(descriptor, self._received)
         os.close(descriptor)
         return None
 
@@ -208,7 +250,7 @@ class FileBlobStore:
         return str(self._received / folder / name)
 
     def _rename(self, part: str, folder: int, name: str) -> None:
-        """Without hard links: nobody but this daemon creates files here, so that looking first will do."""
+        """Without hard links, and folders: only this daemon makes files here, so looking first will do."""
         if _lstat_at(folder, name) is not None:
             raise Occupied(name)
         os.rename(_part_name(part), name, src_dir_fd=self._incoming_fd, dst_dir_fd=folder)

@@ -7,6 +7,7 @@ process.
 from __future__ import annotations
 
 from comity.errors import DiskFull, LocalProtocolError
+from comity.protocol.exchange.listing import Listing
 from comity.protocol.exchange.names import check_name
 from comity.storage.blobs import Occupied, numbered, too_many
 from comity.storage.parts import Buffer, Part, Source
@@ -19,22 +20,27 @@ class MemoryBlobStore:
         self.capacity = capacity
         self._parts: dict[str, bytearray] = {}
         self._files: dict[tuple[str, str], bytearray] = {}
+        self._listings: dict[str, Listing | None] = {}
+        self._trees: dict[tuple[str, str], Listing | None] = {}
         self._used = 0
 
     def free_bytes(self) -> int:
         return self.capacity - self._used
 
-    def create(self, part: str, size: int) -> Part:
+    def create(self, part: str, size: int, listing: Listing | None = None) -> Part:
         check_name(part)
         if part in self._parts:
             raise LocalProtocolError(f"part {part} exists already")
         self._parts[part] = bytearray(size)
-        return _MemoryPart(self, self._parts[part])
+        self._listings[part] = listing
+        return _MemoryPart(self, self._parts[part], listing)
 
-    def reopen(self, part: str, size: int) -> Part | None:
+    def reopen(self, part: str, size: int, listing: Listing | None = None) -> Part | None:
         check_name(part)
         content = self._parts.get(part)
-        return None if content is None or len(content) != size else _MemoryPart(self, content)
+        if content is None or len(content) != size or self._listings[part] != listing:
+            return None
+        return _MemoryPart(self, content, listing)
 
     def parts(self) -> tuple[str, ...]:
         return tuple(sorted(self._parts))
@@ -56,6 +62,7 @@ class MemoryBlobStore:
         if (folder, name) in self._files:
             raise Occupied(name)
         self._files[folder, name] = self._parts[part]
+        self._trees[folder, name] = self._listings[part]
 
     def published(self, part: str, folder: str, name: str) -> bool:
         here = self._files.get((folder, name))
@@ -68,7 +75,7 @@ class MemoryBlobStore:
 
     def source(self, folder: str, name: str) -> Source | None:
         content = self._files.get((folder, name))
-        return None if content is None else _MemoryPart(self, content)
+        return None if content is None else _MemoryPart(self, content, self._trees[folder, name])
 
     def path(self, folder: str, name: str) -> str:
         return f"memory:{folder}/{name}"
@@ -89,9 +96,10 @@ class MemoryBlobStore:
 
 
 class _MemoryPart:
-    def __init__(self, store: MemoryBlobStore, content: bytearray) -> None:
+    def __init__(self, store: MemoryBlobStore, content: bytearray, listing: Listing | None) -> None:
         self._store = store
         self._content = content
+        self.listing = listing
         self.size = len(content)
 
     def write(self, offset: int, data: Buffer) -> None:

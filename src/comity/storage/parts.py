@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from comity.errors import StorageUnusable
+from comity.protocol.exchange.listing import Listing
 from comity.storage.failures import FilesReported
 
 Buffer = bytes | bytearray | memoryview
@@ -43,6 +44,7 @@ class Source(Protocol):
     """The bytes of a received artifact. One thread at a time. Raises StorageUnusable."""
 
     size: int
+    listing: Listing | None
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``."""
@@ -58,6 +60,7 @@ class FileSource:
         self._descriptor = descriptor
         self._where = where
         self.size = os.fstat(descriptor).st_size
+        self.listing: Listing | None = None
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         with FilesReported(self._where):

@@ -74,18 +74,51 @@ def header_bytes(prefix: bytes, size: int) -> int | None:
     return length
 
 
+class Cuts:
+    """Where chunks of an artifact of ``size`` bytes end, found from its beginning to its end."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._step = step_of(size)
+        self._cuts = array("Q", [0])
+
+    def at(self, offset: int) -> None:
+        """A chunk ends here, and before, where it would be too long."""
+        while offset - self._cuts[-1] > self._step:
+            self._cuts.append(self._cuts[-1] + self._step)
+        if offset > self._cuts[-1]:
+            self._cuts.append(offset)
+
+    def share(self, begin: int, end: int) -> None:
+        """Something small lies here: neighbours share a chunk, up to ``limits.TENSOR_GROUP_BYTES``."""
+        if end - self._cuts[-1] > limits.TENSOR_GROUP_BYTES:
+            self.at(begin)
+
+    def edges(self) -> Edges:
+        """All of it; at equal distances where there would be too many."""
+        self.at(self._size)
+        if len(self._cuts) - 1 > limits.MANIFEST_CHUNKS:
+            return equal_edges(self._size)
+        return Edges(self._size, self._step, self._cuts)
+
+
 def tensor_edges(size: int, header: bytes) -> Edges:
     """Edges for a file of ``size`` bytes whose JSON, after its length, is ``header``."""
-    step = step_of(size)
     begin = PREFIX_BYTES + len(header)
     ends = _tensor_ends(header, size - begin)
     if ends is None:
         return equal_edges(size)
-    cuts = array("Q", [0])
-    _cut(cuts, begin, step)
-    for end in _grouped(begin, [begin + end for end in ends]):
-        _cut(cuts, end, step)
-    return Edges(size, step, cuts) if len(cuts) - 1 <= limits.MANIFEST_CHUNKS else equal_edges(size)
+    cuts = Cuts(size)
+    cuts.at(begin)
+    at = begin
+    for end in ends:
+        if begin + end - at > limits.TENSOR_GROUP_BYTES:
+            cuts.at(at)
+            cuts.at(begin + end)
+        else:
+            cuts.share(at, begin + end)
+        at = begin + end
+    return cuts.edges()
 
 
 def _tensor_ends(header: bytes, data: int) -> list[int] | None:
@@ -105,20 +138,3 @@ def _tensor_ends(header: bytes, data: int) -> list[int] | None:
             ends.append(end)
         at = end
     return ends if at == data and ends else None
-
-
-def _grouped(begin: int, ends: list[int]) -> Iterator[int]:
-    """Those ends that become edges: small neighbours share a chunk."""
-    for index, end in enumerate(ends):
-        following = ends[index + 1] if index + 1 < len(ends) else None
-        if following is None or following - begin > limits.TENSOR_GROUP_BYTES:
-            yield end
-            begin = end
-
-
-def _cut(cuts: array[int], until: int, step: int) -> None:
-    """From the last cut to ``until``, in pieces of at most ``step``."""
-    while until - cuts[-1] > step:
-        cuts.append(cuts[-1] + step)
-    if until > cuts[-1]:
-        cuts.append(until)

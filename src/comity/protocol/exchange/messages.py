@@ -32,6 +32,7 @@ Buffer = bytes | bytearray | memoryview
 _INDEX = struct.Struct("!Q")
 _RANGE = struct.Struct("!QI")
 FILE = "file"
+FOLDER = "folder"
 
 
 class Type(IntEnum):
@@ -47,6 +48,7 @@ class Type(IntEnum):
     FAIL = 10
     JOIN = 11
     CANCEL = 12
+    LISTING = 13
 
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
@@ -58,7 +60,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``transfer`` and ``nonce`` stay the same when an interrupted transfer is taken up again. ``digests`` says
     what the manifest's digests cover (``manifest.Digests``). ``basis`` is the manifest's digest of something
-    that arrived before, under this agreement: chunks that are in it need not travel.
+    that arrived before, under this agreement: chunks that are in it need not travel. A folder has a
+    ``listing``, by its digest, of so many ``items``.
     """
 
     transfer: Hex16
@@ -71,14 +74,20 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     charter: Digest | None
     digests: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")] = CONTENT
     basis: Digest | None = None
+    listing: Digest | None = None
+    items: Count = 0
     content: Described | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer yes. ``all``: the receiver has nothing of it, so every chunk follows its page unasked."""
+    """The answer yes. ``all``: the receiver has nothing of it, so every chunk follows its page unasked.
+
+    ``listing``: a folder's listing comes first.
+    """
 
     transfer: Hex16
     all: bool = False
+    listing: bool = False
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True):

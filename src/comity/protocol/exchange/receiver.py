@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from comity import limits
 from comity.errors import (
     ComityError,
     LocalProtocolError,
@@ -49,6 +50,7 @@ from comity.protocol.exchange.failure import error_from, fail_for, refuse_for
 from comity.protocol.exchange.manifest import RUNNING, Manifest
 from comity.protocol.exchange.messages import (
     FILE,
+    FOLDER,
     Accept,
     Close,
     Fail,
@@ -176,8 +178,12 @@ class Receiver:
     def _offered(self, offer: Offer) -> list[ReceiverOutput]:
         self.offer = offer
         try:
-            if offer.kind != FILE:
+            if offer.kind not in (FILE, FOLDER):
                 raise VersionMismatch(f"this node cannot receive artifacts of kind {offer.kind}")
+            if (offer.kind == FOLDER) != (offer.listing is not None):
+                raise RemoteProtocolError("a listing belongs to folders, and to every one")
+            if offer.items > limits.FOLDER_ITEMS:
+                raise TooLarge(f"a folder of {offer.items} files is more than {limits.FOLDER_ITEMS}")
             check_name(offer.name)
             self._manifest = manifest_of(offer)
             self._asking = Asking(self._manifest)
@@ -191,7 +197,8 @@ class Receiver:
             raise LocalProtocolError("admitted without an offer")
         self.state = State.RECEIVING
         self._all = self._manifest.digests == RUNNING and not self._held and self._complete is None
-        return [Send(encode_message(Accept(transfer=self.offer.transfer, all=self._all)))]
+        listing = self.offer.listing is not None and self._complete is None
+        return [Send(encode_message(Accept(transfer=self.offer.transfer, all=self._all, listing=listing)))]
 
     def _page(self, page: Page) -> list[ReceiverOutput]:
         if page.first != len(self._manifest):

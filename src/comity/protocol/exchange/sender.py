@@ -89,6 +89,7 @@ class Sender:
         self.state = State.NEW
         self.offer = offer
         self.manifest = manifest_of(offer)
+        self.listing_wanted = False
         self._parties = parties
         self._digest: str | None = None
         self._unanswered: deque[int] = deque()  # where the pages that travel end
@@ -152,6 +153,7 @@ class Sender:
             case Accept() if self.state is State.OFFERED and message.transfer == self.offer.transfer:
                 self.state = State.SENDING
                 self._all = message.all
+                self.listing_wanted = message.listing
                 return []
             case Want() if self.state is not State.OFFERED and not self._all:
                 return self._want(message)

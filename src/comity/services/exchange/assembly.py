@@ -21,14 +21,17 @@ _ZEROS = bytes(limits.CHUNK_BYTES)
 
 
 class Assembly:
-    """Over a ``part`` of ``size`` bytes, new ones being zero. Raises what the part raises."""
+    """Over a ``part`` of ``size`` bytes, new ones being zero. Raises what the part raises.
 
-    def __init__(self, part: Part, size: int, digests: Digests = CONTENT) -> None:
+    ``before`` is hashed ahead of everything: a folder's listing.
+    """
+
+    def __init__(self, part: Part, size: int, digests: Digests = CONTENT, before: bytes = b"") -> None:
         self._running = digests == RUNNING
         self._part = part
         self._size = size
         self._buffer = bytearray()  # for copies and what is read back: most artifacts need neither
-        self._whole = hashlib.sha256()
+        self._whole = hashlib.sha256(before)
         self._hashed = 0
         self._beyond: dict[int, int] = {}  # offset → length of what is in place and not hashed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 from comity.errors import ComityError
 from comity.protocol.exchange.manifest import CONTENT
@@ -27,15 +28,15 @@ def basis_of(around: Surroundings, peer: KnownPeer, offer: Offer) -> Basis | Non
     row = around.store.arrived_before(peer.key, offer.agreement, offer.basis)
     if row is None or row.folder is None or row.stored is None:
         return None
-    source = around.blobs.source(row.folder, row.stored)
-    return None if source is None else Basis(source)
+    return Basis(partial(around.blobs.source, row.folder, row.stored))
 
 
 class Basis:
-    """Chunks in ``source``, which it owns. One thread. A source that can't be read has no chunks."""
+    """Chunks in what ``find`` opens when it is needed. One thread. What can't be read has no chunks."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, open_source: Callable[[], Source | None]) -> None:
+        self._open_source = open_source
+        self._source: Source | None = None
         self._where: dict[bytes, tuple[int, int]] | None = None
         self._buffer = memoryview(b"")
 
@@ -46,28 +47,34 @@ class Basis:
         offset, there = self._where.get(digest, (0, -1))
         if there != length:
             return None
+        if self._source is None:
+            return None
         try:
-            piece = self._read(offset, length)
+            piece = self._read(self._source, offset, length)
         except ComityError:
             return None
         return piece if hashlib.sha256(piece).digest() == digest else None
 
     def close(self) -> None:
-        self._source.close()
+        if self._source is not None:
+            self._source.close()
 
     def _index(self, tick: Callable[[], None]) -> dict[bytes, tuple[int, int]]:
         where: dict[bytes, tuple[int, int]] = {}
         try:
-            for offset, length in inner_edges(self._source):
-                where[hashlib.sha256(self._read(offset, length)).digest()] = offset, length
+            self._source = source = self._open_source()
+            if source is None:
+                return where
+            for offset, length in inner_edges(source):
+                where[hashlib.sha256(self._read(source, offset, length)).digest()] = offset, length
                 tick()
         except ComityError:
             where.clear()  # shorter than it was, or gone: the wire has it all
         return where
 
-    def _read(self, offset: int, length: int) -> memoryview:
+    def _read(self, source: Source, offset: int, length: int) -> memoryview:
         if len(self._buffer) < length:
             self._buffer = memoryview(bytearray(length))
         piece = self._buffer[:length]
-        self._source.read_into(offset, piece)
+        source.read_into(offset, piece)
         return piece

@@ -10,10 +10,29 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Protocol
 
 from comity.errors import FileChanged, FileUnusable
+from comity.protocol.exchange.listing import Listing
 
 _BLOCK = 512  # bytes: what st_blocks counts
+
+
+class Outgoing(Protocol):
+    """What is sent: a file, or a folder with its ``listing``. Methods raise FileUnusable and FileChanged."""
+
+    size: int
+    sparse: bool
+    listing: Listing | None
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``."""
+
+    def check_unchanged(self) -> None:
+        """FileChanged if anything was written to it since it was opened here."""
+
+    def close(self) -> None:
+        """Give up what it opened itself."""
 
 
 class Content:
@@ -25,11 +44,9 @@ class Content:
         if not stat.S_ISREG(self._before.st_mode):
             raise FileUnusable(f"{_kind(self._before.st_mode)} cannot be sent, only a file")
         self.size = self._before.st_size
-
-    @property
-    def sparse(self) -> bool:
-        """Whether it has holes, so that equal chunks are worth finding."""
-        return self._before.st_blocks * _BLOCK < self.size - self.size // 8
+        self.listing: Listing | None = None
+        #: Whether it has holes, so that equal chunks are worth finding.
+        self.sparse = self._before.st_blocks * _BLOCK < self.size - self.size // 8
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``; holes read as zeros."""
@@ -46,11 +63,18 @@ class Content:
 
     def check_unchanged(self) -> None:
         """FileChanged if anything was written to it since it was opened here."""
-        before, now = self._before, _status(self._descriptor)
-        same_content = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
-        touched = before.st_ctime_ns != now.st_ctime_ns and before.st_nlink == now.st_nlink
-        if not same_content or touched:
+        if not same_file(self._before, _status(self._descriptor)):
             raise _changed()
+
+    def close(self) -> None:
+        """Nothing: the descriptor is the caller's."""
+
+
+def same_file(before: os.stat_result, now: os.stat_result) -> bool:
+    """Whether nothing was written to a file between two looks at it."""
+    same_content = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+    touched = before.st_ctime_ns != now.st_ctime_ns and before.st_nlink == now.st_nlink
+    return same_content and not touched
 
 
 def _status(descriptor: int) -> os.stat_result:

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from comity.errors import ComityError
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
 from comity.protocol.exchange.manifest import RUNNING, Entry, digest_text
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.planning import Plan
 
 HashEvent = Hashed | ContentHashed | Trouble
@@ -27,7 +27,7 @@ _POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
 class Hasher:
     """Hashes a content's chunks in one thread (``run``) for another, which calls everything else."""
 
-    def __init__(self, content: Content, plan: Plan) -> None:
+    def __init__(self, content: Outgoing, plan: Plan) -> None:
         self._content = content
         self._plan = plan
         self._ready: queue.Queue[HashEvent] = queue.Queue(maxsize=_HASHED_AHEAD)
@@ -71,7 +71,8 @@ class Hasher:
         self._stopped.set()
 
     def _hash(self) -> None:
-        whole = hashlib.sha256()
+        listing = self._content.listing
+        whole = hashlib.sha256(listing.encoded if listing else b"")
         running = self._plan.digests == RUNNING
         for offset, length in self._plan.edges:
             buffer = self._room()

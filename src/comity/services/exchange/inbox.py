@@ -26,6 +26,7 @@ from comity.errors import (
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
+from comity.protocol.exchange.listing import Listing
 from comity.protocol.exchange.messages import Offer, is_cancel, is_join
 from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.basis import basis_of
@@ -158,7 +159,8 @@ class Inbox:
             self._quota.require(peer.key, offer.bytes)
         here = stored.bytes_done if stored is not None and held else 0
         promised = sum(arrival.meter.size - arrival.meter.done for arrival in self._arriving.values())
-        if around.blobs.free_bytes() - promised < offer.bytes - here + limits.FREE_SPACE_MARGIN:
+        room = offer.bytes + offer.items * limits.FILE_BLOCK - here
+        if around.blobs.free_bytes() - promised < room + limits.FREE_SPACE_MARGIN:
             raise DiskFull(f"there is no room for {offer.bytes} bytes")
         new = NewTransfer(
             direction="in",
@@ -254,11 +256,11 @@ class Inbox:
         lane = arrival.lane = MovingLane(stream.lane(), leads=False)
         receiving = Receiving(machine, lane, arrival.meter, around.clock, arrival.basis)
 
-        def part() -> Part:
-            left = around.blobs.reopen(arrival.part, size) if arrival.held else None
+        def part(listing: Listing | None) -> Part:
+            left = around.blobs.reopen(arrival.part, size, listing) if arrival.held else None
             if left is None:
                 around.blobs.discard(arrival.part)
-                left = around.blobs.create(arrival.part, size)
+                left = around.blobs.create(arrival.part, size, listing)
             return left
 
         check = partial(check_content, arrival.offer) if around.guard.governs(arrival.peer.key) else None

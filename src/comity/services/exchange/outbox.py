@@ -25,14 +25,13 @@ from comity.errors import (
 )
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.manifest import check_announced
-from comity.protocol.exchange.messages import FILE, Offer
-from comity.protocol.exchange.names import check_name
+from comity.protocol.exchange.messages import Offer
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.moving import MovingLane
-from comity.services.exchange.planning import Plan, plan
+from comity.services.exchange.offering import make_offering
+from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter, rate
 from comity.services.exchange.records import (
     record_cancellation,
@@ -45,10 +44,10 @@ from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
-from comity.services.exchange.terms import describe, permitted, settle_quota
+from comity.services.exchange.terms import settle_quota
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
-from comity.storage.exchange import NewTransfer, Outcome
+from comity.storage.exchange import Outcome
 from comity.transport.interface import Stream
 
 
@@ -59,7 +58,7 @@ class _Job:
     row: int
     peer: KnownPeer
     offer: Offer
-    content: Content
+    content: Outgoing
     plan: Plan
     running: Running
     operation: Operation
@@ -121,6 +120,7 @@ class Outbox:
             raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
+            job.content.close()
             job.running.over.set()
 
     async def _persist(self, job: _Job) -> Delivered | Failed:
@@ -143,55 +143,24 @@ class Outbox:
     async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> _Job:
         """Everything that can be refused without dialling, then the row."""
         around = self._around
-        check_name(request.name)
-        content = Content(fd)
         peer = await around.trust.resolve(request.peer)
-        agreement = peer.agreement.digest
-        described = await describe(around, self._threads, content, request.name, peer.key)
         recover(around, self._live)
-        before = around.store.waiting(peer.key, agreement, request.name, content.size)
-        basis = around.store.sent_before(peer.key, agreement, request.name)
-        planned = plan(content, sparse=content.sparse, basis=basis)
-        check_announced(content.size, len(planned.edges))
-        offer = Offer(
-            transfer=before.transfer if before else around.entropy.token(16).hex(),
-            nonce=before.nonce if before else around.entropy.token(32).hex(),
-            kind=FILE,
-            name=request.name,
-            bytes=content.size,
-            chunks=len(planned.edges),
-            agreement=agreement,
-            charter=None,
-            digests=planned.digests,
-            basis=planned.basis,
-            content=described,
-        )
-        offer, operation = permitted(around, offer, peer.key)
-        new = NewTransfer(
-            direction="out",
-            peer=peer.key,
-            transfer=offer.transfer,
-            hostname=peer.hostname,
-            address=peer.address,
-            name=offer.name,
-            bytes=offer.bytes,
-            agreement=offer.agreement,
-            started=around.clock.now(),
-            nonce=offer.nonce,
-        )
+        made = await make_offering(around, self._threads, request, peer, fd)
+        offer = made.offer
         meter = Meter(
             transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock, watch=watch
         )
-        if before is None:
-            row = around.store.begin(new)
-        else:
-            row = before.id
+        try:
+            row = made.before.id if made.before else around.store.begin(made.row(around.clock.now()))
             around.store.taken_up(row)
+        except BaseException:
+            made.content.close()
+            raise
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
         self._live[row] = running
-        fresh = before is None
-        return _Job(row, peer, offer, content, planned, running, operation, not fresh, fresh)
+        fresh = made.before is None
+        return _Job(row, peer, offer, made.content, made.plan, running, made.operation, not fresh, fresh)
 
     async def _transfer(self, job: _Job) -> Delivered | Failed:
         around = self._around

@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from comity.protocol.exchange.layout import PREFIX_BYTES, Edges, equal_edges, header_bytes, tensor_edges
+from comity import limits
+from comity.protocol.exchange.layout import PREFIX_BYTES, Cuts, Edges, equal_edges, header_bytes, tensor_edges
+from comity.protocol.exchange.listing import Listing
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests
 
 
 class Readable(Protocol):
-    """Bytes that can be read anywhere. Errors are those of who implements it."""
+    """Bytes that can be read anywhere; a folder's have a listing. Errors are those of who implements it."""
 
     size: int
+    listing: Listing | None
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from ``offset``."""
@@ -41,6 +44,8 @@ def plan(content: Readable, *, sparse: bool, basis: str | None) -> Plan:
 
 def inner_edges(content: Readable) -> Edges:
     """Edges that follow what is inside. Raises what reading ``content`` raises."""
+    if content.listing is not None:
+        return _folder_edges(content, content.listing)
     prefix = bytearray(min(PREFIX_BYTES, content.size))
     content.read_into(0, memoryview(prefix))
     length = header_bytes(bytes(prefix), content.size)
@@ -49,3 +54,30 @@ def inner_edges(content: Readable) -> Edges:
     header = bytearray(length)
     content.read_into(PREFIX_BYTES, memoryview(header))
     return tensor_edges(content.size, bytes(header))
+
+
+def _folder_edges(content: Readable, listing: Listing) -> Edges:
+    """Small files share a chunk, large ones are cut as they would be by themselves."""
+    cuts = Cuts(content.size)
+    for (_, length), begin in zip(listing.items, listing.begins, strict=True):
+        if length > limits.TENSOR_GROUP_BYTES:
+            cuts.at(begin)
+            for offset, piece in inner_edges(_Inside(content, begin, length)):
+                cuts.at(begin + offset + piece)
+        elif length > 0:
+            cuts.share(begin, begin + length)
+    return cuts.edges()
+
+
+class _Inside:
+    """One file of a folder."""
+
+    listing: Listing | None = None
+
+    def __init__(self, content: Readable, begin: int, size: int) -> None:
+        self._content = content
+        self._begin = begin
+        self.size = size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        self._content.read_into(self._begin + offset, buffer)

@@ -43,8 +43,14 @@ from comity.protocol.exchange.events import (
     Trouble,
     VerifyContent,
 )
+from comity.protocol.exchange.listing import Listing, parse_listing, parse_listing_frame
 from comity.protocol.exchange.manifest import RUNNING
-from comity.protocol.exchange.messages import Working, encode_message, is_chunk, parse_chunk
+from comity.protocol.exchange.messages import (
+    Working,
+    encode_message,
+    is_chunk,
+    parse_chunk,
+)
 from comity.protocol.exchange.receiver import Receiver
 from comity.services.exchange.assembly import Assembly
 from comity.services.exchange.basis import Basis
@@ -80,20 +86,24 @@ class Receiving:
         self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
 
     def fill(
-        self, create: Callable[[], Part], threads: Threads, check: Check | None = None
+        self, create: Callable[[Listing | None], Part], threads: Threads, check: Check | None = None
     ) -> Commit | Failed:
         """Receive everything; on Failed the link is finished. LinkLost, RemoteProtocolError.
 
         ``check`` may refuse what is complete.
         """
         try:
-            part = create()
+            listing = self._listing()
+            part = create(listing)
+        except LinkLost:
+            raise
         except ComityError as error:
             return self.give_up(error)
         worker = Worker(threads)
         try:
             digests = self._machine.manifest.digests
-            outcome = self._exchange(Assembly(part, self._meter.size, digests), worker)
+            before = listing.encoded if listing else b""
+            outcome = self._exchange(Assembly(part, self._meter.size, digests, before), worker)
             if isinstance(outcome, Commit) and check is not None:
                 outcome = self._checked(outcome, part, check)
         finally:
@@ -123,6 +133,16 @@ class Receiving:
         failed = self._trouble(error)
         self._finish()
         return failed
+
+    def _listing(self) -> Listing | None:
+        """What a folder holds comes first. RemoteProtocolError, NameRefused, TooLarge."""
+        offer = self._machine.offer
+        if offer is None or offer.listing is None:
+            return None
+        body = self._lane.receive()
+        if body is None:
+            raise RemoteProtocolError("the peer ended the stream before its listing")
+        return parse_listing(parse_listing_frame(body), offer.listing, offer.bytes)
 
     def _exchange(self, assembly: Assembly, worker: Worker) -> Commit | Failed:
         while True:

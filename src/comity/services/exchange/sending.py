@@ -28,9 +28,10 @@ from comity.protocol.exchange.events import (
     SenderEvent,
     Trouble,
 )
+from comity.protocol.exchange.listing import LISTING_HEADER
 from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter
@@ -42,7 +43,7 @@ class Sending:
     """An accepted transfer of ``content`` over ``lane``."""
 
     def __init__(
-        self, machine: Sender, content: Content, plan: Plan, lane: Lane, meter: Meter, clock: Clock
+        self, machine: Sender, content: Outgoing, plan: Plan, lane: Lane, meter: Meter, clock: Clock
     ) -> None:
         self._machine = machine
         self._content = content
@@ -56,6 +57,8 @@ class Sending:
         """Move everything, and finish the link whatever came of it. LinkLost, RemoteProtocolError."""
         hashing = threads.start(self._hasher.run)
         try:
+            if self._machine.listing_wanted and self._content.listing is not None:
+                self._lane.send(LISTING_HEADER, self._content.listing.encoded)
             outcome = self._exchange()
         finally:
             self._hasher.stop()

@@ -27,7 +27,7 @@ from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.manifest import digest_text
 from comity.protocol.exchange.messages import Offer
 from comity.protocol.statements import ArtifactSignature
-from comity.services.exchange.content import Content
+from comity.services.exchange.content import Outgoing
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
@@ -37,7 +37,7 @@ _PIECE = limits.MIB
 
 
 async def describe(
-    around: Surroundings, threads: Threads, content: Content, name: str, peer: PublicKey
+    around: Surroundings, threads: Threads, content: Outgoing, name: str, peer: PublicKey
 ) -> Described | None:
     """What is about to be sent, signed with this node's key; None where no charter governs what ``peer`` is
     sent. FileUnusable, FileChanged.
@@ -119,16 +119,17 @@ def check_content(offer: Offer, part: Part, commit: Commit, tick: Callable[[], N
         part.read_into(offset, memoryview(data))
         return bytes(data)
 
-    found = format_of(read, offer.bytes, offer.name, tick) or ""
+    found = "" if offer.listing else format_of(read, offer.bytes, offer.name, tick) or ""
     if found != content.format:
         raise VerificationFailed(
             f"the artifact is {found or 'of no known format'}, and not what the offer said"
         )
 
 
-def _read(content: Content, name: str, stop: threading.Event) -> tuple[str, str]:
-    """Digest and format of a whole file."""
-    whole = hashlib.sha256()
+def _read(content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str]:
+    """Digest and format of a whole artifact."""
+    listing = content.listing
+    whole = hashlib.sha256(listing.encoded if listing else b"")
     buffer = memoryview(bytearray(min(max(1, content.size), _PIECE)))
     for offset in range(0, content.size, _PIECE):
         if stop.is_set():
@@ -142,7 +143,8 @@ def _read(content: Content, name: str, stop: threading.Event) -> tuple[str, str]
         content.read_into(offset, memoryview(data))
         return bytes(data)
 
-    kind = format_of(read, content.size, name) or ""
+    # A folder has no format: files that are harmless one after another need not be so one by one.
+    kind = "" if listing else format_of(read, content.size, name) or ""
     content.check_unchanged()
     return digest_text(whole.digest()), kind
 

@@ -40,6 +40,16 @@ class Threads:
             future.exception()  # seen: the cancellation is what counts
             raise
 
+    async def apart(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """``work`` in a thread that needs no lane, and ends by itself: a cancellation waits for it."""
+        future = asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            future.exception()  # seen: the cancellation is what counts
+            raise
+
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """``work`` for a task, which waits for it. A loop of virtual time knows that it is at work."""
         return asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,0 +1,104 @@
+"""From what a client handed over to the offer: everything that can be refused without dialling.
+
+Listing a folder and looking into a file for its edges takes a thread; nothing of the content is hashed here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from comity.control.exchange import SendFileRequest
+from comity.policy.operation import Operation
+from comity.protocol.exchange.manifest import check_announced
+from comity.protocol.exchange.messages import FILE, FOLDER, Offer
+from comity.protocol.exchange.names import check_name
+from comity.services.exchange.content import Content, Outgoing
+from comity.services.exchange.folder import FolderContent
+from comity.services.exchange.planning import Plan, plan
+from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import describe, permitted
+from comity.services.exchange.threads import Threads
+from comity.services.trust import KnownPeer
+from comity.storage.exchange import NewTransfer, StoredTransfer
+
+
+@dataclass(frozen=True)
+class Offering:
+    """``operation``: what the guard allowed. ``before``: the interrupted transfer that this one continues.
+
+    ``content`` is to be closed.
+    """
+
+    peer: KnownPeer
+    offer: Offer
+    content: Outgoing
+    plan: Plan
+    operation: Operation
+    before: StoredTransfer | None
+
+    def row(self, started: float) -> NewTransfer:
+        """What is recorded when it begins."""
+        return NewTransfer(
+            direction="out",
+            peer=self.peer.key,
+            transfer=self.offer.transfer,
+            hostname=self.peer.hostname,
+            address=self.peer.address,
+            name=self.offer.name,
+            bytes=self.offer.bytes,
+            agreement=self.offer.agreement,
+            started=started,
+            nonce=self.offer.nonce,
+        )
+
+
+async def make_offering(
+    around: Surroundings, threads: Threads, request: SendFileRequest, peer: KnownPeer, fd: int
+) -> Offering:
+    """NameRefused, FileUnusable, FileChanged, TooLarge, Denied."""
+    check_name(request.name)
+    content = await threads.apart(open_content, fd)
+    try:
+        return await _offering(around, threads, request.name, peer, content)
+    except BaseException:
+        content.close()
+        raise
+
+
+def open_content(fd: int) -> Outgoing:
+    """A file, or a folder, by its descriptor. FileUnusable, NameRefused, TooLarge."""
+    try:
+        folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    except OSError:
+        folder = False  # Content says what is wrong
+    return FolderContent(fd) if folder else Content(fd)
+
+
+async def _offering(
+    around: Surroundings, threads: Threads, name: str, peer: KnownPeer, content: Outgoing
+) -> Offering:
+    agreement, listing = peer.agreement.digest, content.listing
+    described = await describe(around, threads, content, name, peer.key)
+    before = around.store.waiting(peer.key, agreement, name, content.size)
+    basis = around.store.sent_before(peer.key, agreement, name)
+    planned = await threads.apart(plan, content, sparse=content.sparse, basis=basis)
+    check_announced(content.size, len(planned.edges))
+    offer = Offer(
+        transfer=before.transfer if before else around.entropy.token(16).hex(),
+        nonce=before.nonce if before else around.entropy.token(32).hex(),
+        kind=FILE if listing is None else FOLDER,
+        name=name,
+        bytes=content.size,
+        chunks=len(planned.edges),
+        agreement=agreement,
+        charter=None,
+        digests=planned.digests,
+        basis=planned.basis,
+        listing=None if listing is None else listing.digest,
+        items=0 if listing is None else len(listing.items),
+        content=described,
+    )
+    offer, operation = permitted(around, offer, peer.key)
+    return Offering(peer, offer, content, planned, operation, before)
