@@ -41,6 +41,7 @@ from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
 from comity.storage.sealing import SealingKeyStore
+from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -62,7 +63,7 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met))
+    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met), book.former)
     guard = ground.guard(standing, audit, clock, under.governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
@@ -103,6 +104,7 @@ def assemble(ground: Ground) -> Node:
     )
     delivery = Delivery(store, courier, sessions)
     trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
+    trust.impersonated = under.governance.impersonated
     charters = CharterService(
         ledger=ledger,
         peers=book,
@@ -121,6 +123,8 @@ def assemble(ground: Ground) -> Node:
             notary=notary,
             db=db,
             store=ExchangeStore(db),
+            queue=SendQueue(db),
+            sessions=sessions,
             blobs=ground.blobs,
             clock=clock,
             entropy=entropy,
