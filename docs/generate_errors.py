@@ -40,6 +40,7 @@ Several codes may share a status. A code that your version doesn't know yet, fro
 | status | meaning |
 |---|---|
 | 0 | it is done |
+| 3 | `comity doctor` found a hop that fails |
 | 130 | interrupted with Ctrl-C |
 | 141 | nobody read the output any more (a closed pipe) |
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 _SECONDS = 20.0
+_ENDS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
 _HEAD_BYTES = 65536
 _READ = 65536
 
@@ -84,7 +85,7 @@ class ConnectProxy:
         assert guest is not None
         self._guests.add(guest)
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            with contextlib.suppress(*_ENDS):
                 await self._attend(reader, writer)
         finally:
             self._guests.discard(guest)

@@ -297,6 +297,12 @@ PASSPHRASE_BYTES = 4 * KIB
 # ── proxies ───────────────────────────────────────────────────────────────────────────────────────────
 PROXY_ANSWER_BYTES = 16 * KIB  # the head of a proxy's answer
 PROXY_CREDENTIALS_BYTES = KIB
+DOCTOR_STEP_SECONDS = 5.0  # for one probe of comity doctor
+DOCTOR_SECONDS = 90.0  # for all of them
+UPGRADE_BYTES = 32 * KIB  # the head of a request for a WebSocket, or of its answer
+WEBSOCKET_MESSAGE_BYTES = 256 * KIB
+BRIDGES = 4096  # wrapped connections of one process: WebSockets, TLS to a proxy
+BRIDGE_LINGER = 15.0  # after this side ended one: how long what is left may take to leave
 PROXY_REFUSED_PAUSE = 600.0  # before refused credentials are sent again: a directory locks accounts
 
 # ── charter ───────────────────────────────────────────────────────────────────────────────────────────

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from comity.identity.card import JoinUrl
 from tests.connect_proxy import ConnectProxy
 from tests.labs import Lab, eventually
+from tests.real_proxies import missing, real_proxy
 from tests.region import MIB, Region, agree, region
 
 NAME = "rendezvous.test:443"  # which only the proxy resolves
@@ -65,6 +67,27 @@ def test_all_that_a_lab_does_passes_a_proxy_with_credentials(here: Region, proxy
     shown += [Path(f"/proc/{lab.pid}/cmdline").read_text() for lab in (one, two)]
     assert not [text for text in shown if SECRET in text]
     assert SECRET not in (two.home / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["proxy.py", "squid"])
+def test_proxies_that_others_wrote(here: Region, kind: str) -> None:
+    if (why := missing(kind)) is not None:
+        pytest.skip(why)
+    with TemporaryDirectory(prefix="proxy-") as folder, real_proxy(kind, Path(folder), LOGIN) as url:
+        one, two = here.site("lab-a-trainer"), here.site("lab-b-trainer")
+        for lab in (one, two):
+            lab.environment |= {"COMITY_PUNCH": "no", "COMITY_PROXY": url}
+            lab.init(here.rendezvous.join)
+        one.begin("up").answer()
+        assert "wants a user name and a password" in one.ask("status")["problem"]
+        one.down()
+        for lab in (one, two):
+            lab.ask("config", "set", "proxy_credentials_file", str(credentials(lab)))
+            assert lab.up()["rendezvous_state"] == "registered"
+            assert lab.ask("info")["rendezvous_link"]["via"] == f"proxy {url}"
+        agree(one, two)
+        (one.folder / "model.bin").write_bytes(os.urandom(4 * MIB))
+        assert one.ask("send-file", two.hostname, "model.bin")["path"] == "relay"
 
 
 def test_what_goes_wrong_at_a_proxy_is_said(here: Region, proxy: ConnectProxy) -> None:

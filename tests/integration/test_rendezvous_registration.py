@@ -259,7 +259,7 @@ async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 64, b"\x16garbage that is no handshake", b"COMITY"]
+    "first", [b"POST / HTTP/1.1\r\n\r\n", b"\0" * 64, b"\x16garbage that is no handshake", b"COMITY"]
 )
 async def test_garbage_first_bytes(tmp_path: Path, first: bytes) -> None:
     async with serving(tmp_path / "state") as join:

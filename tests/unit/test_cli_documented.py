@@ -23,6 +23,7 @@ SECTIONS = {match[1]: match[2] for match in re.finditer(r"### comity (.+)\n((?:(
 RESULTS: dict[str, tuple[type, ...]] = {
     "init": (control.InitResult,),
     "status": (control.StatusResult,),
+    "doctor": (control.DoctorResult, control.DoctorHop),
     "info": (control.InfoResult, control.LinkView, control.SessionView),
     "config get": (control.ConfigSetting,),
     "config set": (control.ConfigSetResult,),

@@ -24,6 +24,7 @@ from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
 from comity.storage.sockets import listen_private
 from comity.transport.simulation import Simulation
+from tests.doctors import doctor_of
 from tests.simulated_nodes import SimulatedNode
 from tests.worlds import Town
 
@@ -85,6 +86,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
     operations = Operations(
         about=node.node.about,
         directory=node.node.directory,
+        doctor=doctor_of(node),
         trust=node.node.trust,
         charters=node.node.charters,
         exchange=node.node.exchange,
@@ -113,6 +115,8 @@ async def test_operations_answer_with_control_types(api: Api) -> None:
     assert (await api.ask("received"))[1] == {"files": [], "arrivals": 0}
     assert (await api.ask("audit-verify"))[1]["valid"]
     assert (await api.ask("info"))[1]["rendezvous_link"]["group"] == "X25519MLKEM768"
+    assert (await api.ask("doctor", {"peer": ""}))[1]["status"] == "ok"
+    assert (await api.ask("doctor", {"peer": "nobody"}))[1]["hops"][-1]["status"] == "failed"
     assert (await api.ask("set-tags", {"tags": ["lung"]}))[1]["tags"] == ["lung"]
 
 
@@ -164,7 +168,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
     status, schema = await api.ask("openapi.json", method="GET")
     assert status == 200
     assert {path.removeprefix("/v1/") for path in schema["paths"]} == {
-        *("status", "info", "logs", "stop"),
+        *("status", "doctor", "info", "logs", "stop"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
         *("charter-propose", "charter-read", "charter-sign", "charter-status", "charter-end"),

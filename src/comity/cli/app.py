@@ -33,6 +33,7 @@ _SECTIONS = {
         "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
+        "doctor": Entry("comity.cli.doctor:doctor", "Find out where the way to a partner ends, and why."),
     },
     "Peers": {
         "find": Entry("comity.cli.peers:find", "Look a node up by its name."),

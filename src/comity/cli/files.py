@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from comity.errors import FileUnusable
+from comity import limits
+from comity.errors import FileUnusable, InvalidJoinUrl
 
 
 def read(file: str, most: int) -> bytes:
@@ -44,6 +45,27 @@ def write_new(file: str, text: str) -> None:
         raise FileUnusable(f"{file} is already there", hint="give --out another name") from error
     except OSError as error:
         raise FileUnusable(f"{file} cannot be written: {_reason(error)}") from error
+
+
+def join_text(argument: str) -> str:
+    """The join URL in the argument, in the file that it names after an @, or on standard input."""
+    if argument == "-":
+        return _bounded(sys.stdin.read(limits.KEY_FILE_BYTES))
+    if not argument.startswith("@"):
+        return argument
+    try:
+        with open(argument[1:], encoding="utf-8") as file:
+            return _bounded(file.read(limits.KEY_FILE_BYTES))
+    except OSError as error:
+        raise FileUnusable(f"the join URL's file {argument[1:]} cannot be read: {_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidJoinUrl(f"{argument[1:]} does not hold a join URL") from error
+
+
+def _bounded(text: str) -> str:
+    if not text.strip():
+        raise InvalidJoinUrl("there is no join URL in what was given")
+    return text
 
 
 def _reason(error: OSError) -> str:

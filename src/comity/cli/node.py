@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from comity import limits
 from comity.cli import wording
 from comity.cli.commands import command
+from comity.cli.files import join_text
 from comity.cli.output import Output
 from comity.control import InitRequest, InitResult, StatusResult
-from comity.errors import FileUnusable, InvalidInput, InvalidJoinUrl
+from comity.errors import InvalidInput
 from comity.identity.fingerprint import Fingerprint
 from comity.sdk import daemon, home
 
@@ -55,7 +54,7 @@ def init(
         )
     request = InitRequest(
         hostname=hostname,
-        join="" if join is None else _join_text(join),
+        join="" if join is None else join_text(join),
         organization=organization,
         contact=contact,
         rename=rename,
@@ -98,28 +97,6 @@ def status(output: Output) -> None:
     """Tell whether this node runs and is registered. Exits with 0 either way."""
     result = daemon.status()
     output.show(result, _standing(result))
-
-
-def _join_text(argument: str) -> str:
-    """The join URL in the argument, in the file that it names after an @, or on standard input."""
-    if argument == "-":
-        return _bounded(sys.stdin.read(limits.KEY_FILE_BYTES))
-    if not argument.startswith("@"):
-        return argument
-    try:
-        with open(argument[1:], encoding="utf-8") as file:
-            return _bounded(file.read(limits.KEY_FILE_BYTES))
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise FileUnusable(f"the join URL's file {argument[1:]} cannot be read: {reason}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidJoinUrl(f"{argument[1:]} does not hold a join URL") from error
-
-
-def _bounded(text: str) -> str:
-    if not text.strip():
-        raise InvalidJoinUrl("there is no join URL in what was given")
-    return text
 
 
 def _set_up(result: InitResult, rename: bool) -> Iterator[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -19,6 +21,13 @@ _CLEAR = "\r\x1b[K"
 _RED = "\x1b[1;31m"
 _PLAIN = "\x1b[0m"
 _BAR_CELLS = 20
+_NARROWEST = 30  # columns beside an indentation, below which nothing is wrapped
+_MARKS = {  # colour, mark, and the mark where the terminal's letters don't have it
+    "ok": ("\x1b[32m", "✓", "+"),
+    "warning": ("\x1b[33m", "!", "!"),
+    "failed": ("\x1b[1;31m", "✗", "x"),
+    "skipped": ("\x1b[2m", "-", "-"),
+}
 
 
 class Output:
@@ -77,6 +86,26 @@ class Output:
         full, empty = ("█", "░") if self._can_print("█░") else ("#", "-")
         return full * filled + empty * (_BAR_CELLS - filled)
 
+    def finding(self, status: str, name: str, detail: str, below: Sequence[tuple[str, str]]) -> None:
+        """What was found about one thing: a mark for ``ok``, ``warning``, ``failed`` or ``skipped``, coloured
+        where somebody watches, the detail, and labelled lines below it. Nothing with ``json``.
+        """
+        if self.json:
+            return
+        self._finish_line()
+        watched = self.live
+        colour, *letters = _MARKS.get(status, _MARKS["skipped"])
+        mark = letters[0] if self._can_print("✓✗") else letters[1]
+        width = shutil.get_terminal_size().columns if watched else 0
+        indent = " " * (len(name) + 4)
+        lines = _wrapped(_safe(detail), width, indent)
+        for label, text in below:
+            first, *more = _wrapped(f"{label}: {_safe(text)}", width, indent + "  ")
+            lines += [indent + first, *more]
+        shown = f"{colour}{mark}{_PLAIN}" if watched else mark
+        self._stdout.write(f"{shown} {_safe(name)}  " + "\n".join(lines) + "\n")
+        self._stdout.flush()
+
     # ── standard error ────────────────────────────────────────────────────────────────────────────────
 
     def note(self, text: str) -> None:
@@ -122,6 +151,15 @@ class Output:
         except UnicodeEncodeError:
             return False
         return True
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    """Lines of ``width`` columns at most, all but the first indented; one line where ``width`` is 0."""
+    if width < len(indent) + _NARROWEST:
+        return [text]
+    room = width - len(indent)
+    found = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [found[0], *(indent + line for line in found[1:])]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

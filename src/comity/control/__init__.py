@@ -66,6 +66,12 @@ from comity.control.config import (
     ConfigSetResult,
     ConfigSetting,
 )
+from comity.control.doctor import (
+    DoctorHop,
+    DoctorRequest,
+    DoctorResult,
+    HopStatus,
+)
 from comity.control.events import (
     AcknowledgeRequest,
     AcknowledgeResult,
@@ -209,6 +215,9 @@ __all__ = [
     "ConfirmRequest",
     "ConfirmResult",
     "ConflictView",
+    "DoctorHop",
+    "DoctorRequest",
+    "DoctorResult",
     "EndForwardRequest",
     "Event",
     "EventData",
@@ -226,6 +235,7 @@ __all__ = [
     "ForwardsResult",
     "HandshakeRequest",
     "HandshakeResult",
+    "HopStatus",
     "InfoResult",
     "InitRequest",
     "InitResult",

@@ -8,7 +8,7 @@ from comity.errors.base import ComityError
 class RendezvousUnreachable(ComityError):
     code = "rendezvous_unreachable"
     exit_status = 20
-    default_hint = "check the address in the join URL, and that its port is open to you"
+    default_hint = "run comity doctor: it finds out where the way ends"
 
 
 class RendezvousRefused(ComityError):

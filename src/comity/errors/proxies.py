@@ -10,7 +10,7 @@ class ProxyFailed(RendezvousUnreachable):
 
     code = "proxy_failed"
     exit_status = 27
-    default_hint = "check where the proxy is set: comity config list"
+    default_hint = "run comity doctor: it says what to ask your IT department for"
 
 
 class ProxyAuthentication(ProxyFailed):

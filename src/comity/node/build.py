@@ -19,12 +19,14 @@ from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.node.assembly import assemble
 from comity.node.config import Settings, read_passphrase
+from comity.node.doctor import make_doctor
 from comity.node.parts import Ground, Node
 from comity.node.surroundings import look_around
 from comity.protocol.statements import Predecessor
 from comity.protocol.succession import Lineage, open_rotation
 from comity.protocol.wire import decode
 from comity.services.about import NodeFacts
+from comity.services.doctor import DoctorService
 from comity.services.logkey import certify, origin_of
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
@@ -47,9 +49,11 @@ _INSTANCE_BYTES = 16
 
 @dataclass(frozen=True)
 class Built:
-    """A node on its files and sockets. ``db`` is to be closed last."""
+    """A node on its files and sockets. ``way`` is to be closed after the node, and ``db`` last."""
 
     node: Node
+    doctor: DoctorService
+    way: Way
     db: Database
 
 
@@ -92,9 +96,11 @@ def build(home: Home, settings: Settings) -> Built:
                 followed=lambda lineage: write_private(home.lineage, lineage.to_json(), replace=True),
             )
 
+        networks: list[PeerNetwork] = []
+
         def network(rendezvous: Rendezvous, gate: Gate, punches: PunchPost) -> PeerNetwork:
             listen = settings.listen or None
-            return PeerNetwork(
+            made = PeerNetwork(
                 credentials,
                 rendezvous,
                 gate,
@@ -105,6 +111,8 @@ def build(home: Home, settings: Settings) -> Built:
                 punches=punches if settings.punch else None,
                 way=way,
             )
+            networks.append(made)
+            return made
 
         node = assemble(
             Ground(
@@ -144,7 +152,7 @@ def build(home: Home, settings: Settings) -> Built:
     except BaseException:
         db.close()
         raise
-    return Built(node, db)
+    return Built(node, make_doctor(node, networks[0], settings, clock), way, db)
 
 
 def _predecessor(home: Home, settings: Settings, own: PublicKey, now: float) -> Predecessor | None:

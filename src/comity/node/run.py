@@ -22,7 +22,7 @@ from comity.errors import (
 from comity.node.api.app import create_app
 from comity.node.api.operations import Operations
 from comity.node.api.server import ControlServer
-from comity.node.build import build
+from comity.node.build import Built, build
 from comity.node.config import Settings, on_record
 from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
@@ -46,6 +46,7 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
     with ExitStack() as kept:
         built = build(home, settings)
         kept.callback(built.db.close)
+        kept.callback(built.way.close)
         kept.callback(built.node.audit.close)
         built.node.audit.append("node.started", version=__version__)
         built.node.settled.record(on_record(settings))
@@ -56,7 +57,7 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
         kept.callback(runtime.handoff_socket.unlink, missing_ok=True)
         kept.callback(handoff.close)
         handoff.start()
-        app = create_app(_operations(built.node, handoff, home, stop.set))
+        app = create_app(_operations(built, handoff, home, stop.set))
         control = kept.enter_context(listen_private(runtime.control_socket))
         kept.callback(runtime.control_socket.unlink, missing_ok=True)
         await _Life(built.node, ControlServer(app, control), ready, stop).run()
@@ -140,9 +141,11 @@ class _Life:
                 wait.cancel()
 
 
-def _operations(node: Node, handoff: Handoff, home: Home, stop: Callable[[], None]) -> Operations:
+def _operations(built: Built, handoff: Handoff, home: Home, stop: Callable[[], None]) -> Operations:
+    node = built.node
     return Operations(
         about=node.about,
+        doctor=built.doctor,
         directory=node.directory,
         trust=node.trust,
         charters=node.charters,

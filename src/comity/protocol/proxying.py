@@ -18,7 +18,7 @@ from comity.errors import InvalidInput, ProxyAuthentication, ProxyFailed
 from comity.identity.authority import format_authority, normalise_host, parse_authority
 from comity.identity.text import printable
 
-_PORTS = {"http": 80}
+_PORTS = {"http": 80, "https": 443}
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\Z")
 _SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s+[^=\s,]|\s*,|\s*\Z)")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -58,7 +58,7 @@ class ProxyUrl:
 
     @classmethod
     def parse(cls, text: str) -> ProxyUrl:
-        """``[http://][user:password@]HOST[:PORT]``; InvalidInput, which doesn't repeat the text."""
+        """``[http[s]://][user:password@]HOST[:PORT]``; InvalidInput, which doesn't repeat the text."""
         scheme, slashes, rest = text.strip().rpartition("://")
         scheme = scheme.lower() if slashes else "http"
         if scheme not in _PORTS:

@@ -4,6 +4,7 @@
     "C"     the relay's preface: one side of a lane
     "O"     a node asks where its connection comes from
     "K"     a node asks which keys this server has had
+    "G"     an HTTP request for a WebSocket, inside of which is any of these but "O"
     else    closed without a byte
 
 It is the place to extend when something else is served on the same port. What happens behind each door is

@@ -1,5 +1,5 @@
-"""What is behind the doors: a node's visit over TLS, one side of a relay lane, an observer, or
-the server's keys.
+"""What is behind the doors: a node's visit over TLS, one side of a relay lane, an observer, the server's
+keys, or a WebSocket with any of these but an observer inside.
 
 It takes a connection out of the lobby as soon as somebody has registered on it, or shown a ticket.
 """
@@ -14,23 +14,28 @@ from comity import limits
 from comity.entropy import Entropy
 from comity.errors import LinkLost, RemoteProtocolError, TimedOut
 from comity.protocol.observing import OBSERVE_REQUEST, answer
+from comity.protocol.registry import RELAY_PREFACE
 from comity.protocol.succession import LINEAGE_REQUEST, LINEAGE_REQUEST_BYTES, Lineage
 from comity.rendezvous.desk import Desk
+from comity.rendezvous.doors import first_byte
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.presence import Presence
 from comity.rendezvous.relay import Relay
+from comity.rendezvous.upgrade import accept_websocket
 from comity.rendezvous.visit import Visit
 from comity.transport.bounds import Bounds
+from comity.transport.bridge import Bridges
 from comity.transport.channel import SecureChannel
 from comity.transport.tls import Credentials
 
+HTTP_GET = b"G"
 TLS_HANDSHAKE = b"\x16"  # RFC 8446 section 5.1, ContentType
 _CHANNEL_BOUNDS = Bounds(stall=limits.RENDEZVOUS_DEAD_AFTER)
 _NONCE_BYTES = 32
 
 
 class Reception:
-    """Its methods are doors: each owns the socket from the call on."""
+    """Its public methods are doors: each owns the socket from the call on."""
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class Reception:
         relay: Relay,
         lobby: Lobby,
         entropy: Entropy,
+        bridges: Bridges,
         lineage: Lineage,
     ) -> None:
         self._credentials = credentials
@@ -48,6 +54,7 @@ class Reception:
         self._relay = relay
         self._lobby = lobby
         self._entropy = entropy
+        self._bridges = bridges
         self._lineage = lineage.to_json()
 
     async def node(self, sock: socket.socket, remote: str) -> None:
@@ -67,6 +74,23 @@ class Reception:
             raise
         self._lobby.leave(asyncio.current_task())
         await self._relay.take(sock, seat)
+
+    async def wrapped(self, sock: socket.socket, remote: str) -> None:
+        """What a reverse proxy that ends an outer TLS hands on."""
+        inside, origin = await accept_websocket(sock, remote, self._bridges, self._credentials.clock.now())
+        doors = {
+            TLS_HANDSHAKE: self.node,
+            RELAY_PREFACE[:1]: self.lane,
+            LINEAGE_REQUEST[:1]: self.lineage,
+        }
+        try:
+            door = doors.get(await first_byte(inside))
+            if door is None:
+                raise RemoteProtocolError("a websocket carries something that is not served inside one")
+        except BaseException:
+            inside.close()
+            raise
+        await door(inside, origin)
 
     async def observer(self, sock: socket.socket, remote: str) -> None:
         """Tell a connection where it comes from, and hold it while its mapping is in use."""

@@ -34,7 +34,7 @@ from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.office import Office
 from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.presence import Presence
-from comity.rendezvous.reception import TLS_HANDSHAKE, Reception
+from comity.rendezvous.reception import HTTP_GET, TLS_HANDSHAKE, Reception
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.sqlite import SqliteBooks
@@ -42,6 +42,7 @@ from comity.rendezvous.state import State, named
 from comity.rendezvous.stores import Books
 from comity.rendezvous.wires import Wires
 from comity.storage.sockets import listen_private
+from comity.transport.bridge import Bridges
 from comity.transport.tls import Credentials
 
 _HOUSEKEEPING = 1.0  # seconds
@@ -108,12 +109,15 @@ class Server:
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
             credentials = Credentials(identity, self._clock)
-            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, lineage)
+            bridges = Bridges()
+            stack.push_async_callback(asyncio.to_thread, bridges.close)
+            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
             doors = Doors(
                 {
                     TLS_HANDSHAKE: reception.node,
                     RELAY_PREFACE[:1]: reception.lane,
                     OBSERVE_REQUEST[:1]: reception.observer,
+                    HTTP_GET: reception.wrapped,
                     LINEAGE_REQUEST[:1]: reception.lineage,
                 },
                 lobby,

@@ -25,12 +25,13 @@ _V4, _V6 = socket.AF_INET, socket.AF_INET6
 @dataclass(frozen=True)
 class Foothold:
     """``local``: this machine's addresses with the port; ``observed``: the mapping, empty where none is
-    known.
+    known. ``seen``: what each observer saw, where all answered.
     """
 
     port: int
     local: tuple[str, ...]
     observed: tuple[str, ...]
+    seen: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -50,7 +51,7 @@ async def foothold(observers: Sequence[str]) -> AsyncIterator[Foothold]:
         loopback = ["127.0.0.1"] if any(host.startswith("127.") for host, _ in asked) else []
         own = [*loopback, *interface_addresses(4), *interface_addresses(6)]
         local = tuple(format_authority(address, port) for address in own[: limits.CANDIDATES - 1])
-        yield Foothold(port, local, () if looks is None else (looks,))
+        yield Foothold(port, local, () if looks is None else (looks,), tuple(seen))
 
 
 def bound(family: socket.AddressFamily, port: int) -> socket.socket:

@@ -37,7 +37,9 @@ class Connected:
 
 
 class PathFinder(Protocol):
-    """One kind of path."""
+    """One kind of path. ``path`` names what it looks for; what it finds may turn out to be a better one."""
+
+    path: PathName
 
     def attempts(self, peer: PublicKey) -> Sequence[Attempt]:
         """What can be tried now, all at once; empty where this finder knows no way."""
@@ -45,6 +47,8 @@ class PathFinder(Protocol):
 
 class DirectPaths:
     """TCP to the addresses that a peer told in a fresh statement, until they expire."""
+
+    path: PathName = "direct"
 
     def __init__(self, clock: Clock, bounds: Bounds) -> None:
         self._clock = clock

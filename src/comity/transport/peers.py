@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import ParamSpec
 
 from comity.clock import Clock
+from comity.diagnosis.facts import PathTrial
 from comity.entropy import Entropy
 from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError
 from comity.identity.keys import PublicKey
@@ -29,6 +30,7 @@ from comity.transport.paths import DirectPaths, PathFinder
 from comity.transport.punch import PunchPaths
 from comity.transport.relay import RelayPath, redeem
 from comity.transport.stream import LinkStream
+from comity.transport.survey import survey
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
 
@@ -73,6 +75,8 @@ class PeerNetwork:
         if rendezvous is not None:
             self._way = way or Way.to(rendezvous.authority)
             finders.append(RelayPath(rendezvous, self._way, entropy, bounds))
+        self._credentials = credentials
+        self._finders = finders
         self._dialler = Dialler(credentials, instance, self._links, finders, bounds)
         self._acceptor = Acceptor(credentials, gate, instance, self._handlers, self._links, bounds)
         self._listener: Listener | None = None
@@ -124,6 +128,10 @@ class PeerNetwork:
         return await self._dialler.dial(
             peer, port, agreement=agreement, charter=charter, purpose=purpose, better_than=better_than
         )
+
+    async def survey(self, peer: PublicKey) -> tuple[PathTrial, ...]:
+        """Every path to a peer, tried at once and closed again."""
+        return await survey(self._finders, self._credentials, peer, self._bounds)
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
         if self._direct.learn(peer, candidates, expires):

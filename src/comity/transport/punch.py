@@ -54,6 +54,8 @@ class _Past:
 class PunchPaths:
     """A path finder, and the other half: answering a peer's calls. Between ``start`` and ``close``."""
 
+    path: PathName = "punched"
+
     def __init__(self, post: PunchPost, serve: Serve, clock: Clock, entropy: Entropy, bounds: Bounds) -> None:
         self._post = post
         self._serve = serve

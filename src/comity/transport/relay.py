@@ -17,7 +17,7 @@ from comity.errors import PeerUnreachable
 from comity.identity.keys import PublicKey
 from comity.protocol.registry import RELAY_PREFACE, RELAY_READY
 from comity.transport.bounds import Bounds
-from comity.transport.interface import Rendezvous
+from comity.transport.interface import PathName, Rendezvous
 from comity.transport.paths import Attempt, Connected
 from comity.transport.way import Way
 
@@ -26,6 +26,8 @@ _CALL_BYTES = 16
 
 class RelayPath:
     """The dialler's side: ask for a ticket, redeem it."""
+
+    path: PathName = "relay"
 
     def __init__(self, rendezvous: Rendezvous, way: Way, entropy: Entropy, bounds: Bounds) -> None:
         self._rendezvous = rendezvous

@@ -10,14 +10,12 @@ trust to decide.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, IdentityMismatch, LocalProtocolError, RemoteProtocolError, TooLarge
+from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, TooLarge
 from comity.identity.address import Address
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
@@ -40,68 +38,13 @@ from comity.protocol.registry import (
     Ticket,
 )
 from comity.protocol.statements import Predecessor
-from comity.protocol.succession import LINEAGE_REQUEST, Lineage
-from comity.transport.channel import SecureChannel
 from comity.transport.interface import LinkInfo, RendezvousListener
 from comity.transport.rendezvous_calls import A, check_record
 from comity.transport.rendezvous_connection import Claim, Connection, FrameChannel, Registrar
+from comity.transport.rendezvous_connector import OnLineage, PinnedConnector
 from comity.transport.rendezvous_keeper import Connector, Keeper
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
-
-#: Told of the keys that a rendezvous has had, once they lead from the pinned one to the one of now.
-OnLineage = Callable[[Lineage], None]
-
-
-@dataclass
-class PinnedConnector:
-    """Opens the way, and pinned TLS, to the server that a join URL names. Raises what both raise.
-
-    Where the server has another key, it may show that the pinned one has named that its successor; the pin
-    follows then, and ``followed`` is told.
-    """
-
-    join: JoinUrl
-    credentials: Credentials
-    way: Way
-    followed: OnLineage
-
-    async def __call__(self) -> FrameChannel:
-        try:
-            return await self._connect()
-        except IdentityMismatch:
-            lineage = await self._lineage()
-            newest = lineage.follow(self.join.fingerprint, self.join.named)
-            if newest == self.join.fingerprint:
-                raise
-            self.join = replace(self.join, fingerprint=newest, first=self.join.named)
-        channel = await self._connect()
-        self.followed(lineage)
-        return channel
-
-    async def _connect(self) -> FrameChannel:
-        sock = await self.way.open(limits.CONNECT_TIMEOUT)
-        channel = await SecureChannel.connect(sock, self.credentials, self.join.fingerprint)
-        channel.via = self.way.via
-        return channel
-
-    async def _lineage(self) -> Lineage:
-        """What the server says of its keys; an empty one where it says nothing that can be understood."""
-        sock = await self.way.open(limits.CONNECT_TIMEOUT)
-        with sock:
-            loop = asyncio.get_running_loop()
-            said = b""
-            try:
-                async with asyncio.timeout(limits.PREFACE_TIMEOUT):
-                    await loop.sock_sendall(sock, LINEAGE_REQUEST + f"{self.join.fingerprint}\n".encode())
-                    while len(said) <= limits.RENDEZVOUS_LINEAGE_BYTES:
-                        more = await loop.sock_recv(sock, 64 * limits.KIB)
-                        if not more:
-                            return Lineage.parse(said)
-                        said += more
-            except (OSError, TimeoutError, RemoteProtocolError):
-                pass  # then the mismatch stands, and is what there is to tell
-        return Lineage()
 
 
 class RendezvousClient:

@@ -26,6 +26,15 @@ _CONGESTION: int | None = getattr(socket, "TCP_CONGESTION", None)
 _ALGORITHM = b"bbr"
 
 
+class Bridged(socket.socket):
+    """One end of a socket pair whose other end leads on to ``remote`` (``bridge``)."""
+
+    def __init__(self, sock: socket.socket, remote: str) -> None:
+        super().__init__(fileno=sock.detach())
+        self.setblocking(False)
+        self.remote = remote
+
+
 async def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
     """A connected, non-blocking socket to the first of the host's addresses that answers.
 
@@ -78,6 +87,8 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 def tune(sock: socket.socket) -> None:
     """What every connected socket gets, dialled or accepted."""
+    if isinstance(sock, Bridged):  # its outer one has it
+        return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
@@ -90,6 +101,8 @@ def tune(sock: socket.socket) -> None:
 
 def remote_of(sock: socket.socket) -> str:
     """``ip:port`` at the other end; empty where the connection is gone already."""
+    if isinstance(sock, Bridged):
+        return sock.remote
     try:
         host, port = sock.getpeername()[:2]
     except OSError:

@@ -11,7 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from comity import __version__, limits
-from comity.node.api import about, audit, charter, events, exchange, failures, forwarding, peers, trust
+from comity.node.api import (
+    about,
+    audit,
+    charter,
+    doctor,
+    events,
+    exchange,
+    failures,
+    forwarding,
+    peers,
+    trust,
+)
 from comity.node.api.operations import Operations
 
 
@@ -26,7 +37,7 @@ def create_app(operations: Operations) -> FastAPI:
     )
     failures.install(app)
     app.add_middleware(_Bounded)
-    for noun in (about, peers, trust, charter, exchange, events, forwarding, audit):
+    for noun in (about, doctor, peers, trust, charter, exchange, events, forwarding, audit):
         app.include_router(noun.routes(operations), prefix="/v1")
     return app
 

@@ -13,6 +13,7 @@ from comity.services.about import AboutService
 from comity.services.audit.desk import AuditDesk
 from comity.services.charter.service import CharterService
 from comity.services.directory import DirectoryService
+from comity.services.doctor import DoctorService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
 from comity.services.forwarding import ForwardingService
@@ -24,6 +25,7 @@ class Operations:
     """``take_file`` gives the descriptor behind a handoff token, ``log_lines`` the end of the log."""
 
     about: AboutService
+    doctor: DoctorService
     directory: DirectoryService
     trust: TrustService
     charters: CharterService
