@@ -29,6 +29,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench
 from transfers.report import Row, page, table  # noqa: E402  the path is set above
 from transfers.rivals import Ceiling, Comity, Cp, Rival, Rsync, Run, Scp, Ssh, remove  # noqa: E402  likewise
 from transfers.stage import Nodes  # noqa: E402  likewise
+from transfers.wormhole import Named, Wormhole  # noqa: E402  likewise
 
 FILES = 10_000
 FILE_BYTES = 4096
@@ -93,6 +94,7 @@ def stage(place: Path) -> Iterator[tuple[Path, list[Rival]]]:
     folder = Path(tempfile.mkdtemp(prefix="comity-bench-", dir=place))
     nodes = Nodes(folder)
     ssh = Ssh(folder / "ssh")
+    wormhole = Wormhole(folder / "wormhole")
     rivals: list[Rival] = [
         Comity(nodes, "direct"),
         Comity(nodes, "relay"),
@@ -102,11 +104,15 @@ def stage(place: Path) -> Iterator[tuple[Path, list[Rival]]]:
         Rsync(ssh, sync=False),
         Rsync(ssh, sync=True),
         Cp(),
+        wormhole,
+        Named("croc", "croc"),
+        Named("Pilot 1.18, pilotctl", "pilotctl"),
     ]
     try:
         yield folder, rivals
     finally:
         ssh.end()
+        wormhole.end()
         nodes.end()
         shutil.rmtree(folder, ignore_errors=True)
 
