@@ -145,8 +145,8 @@ class SimulatedNode:
             node.sessions.run(node.trust),
             node.presence.run(),
             node.rendezvous.run(),
+            node.evidence.witness.run(),
             node.charters.run(),
-            node.witness.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]
         while node.presence.state == "connecting":

@@ -92,7 +92,8 @@ async def api(folder: Path) -> AsyncIterator[Api]:
         exchange=node.node.exchange,
         events=node.node.events,
         forwarding=node.node.forwarding,
-        audit=node.node.desk,
+        audit=node.node.evidence.desk,
+        reports=node.node.evidence.reports,
         take_file=served.take,
         log_lines=lambda count: ("one", "two")[-count:],
         stop=served.stopped.set,
@@ -191,6 +192,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "audit-redact",
             "audit-export",
             "audit-checkpoint",
+            "report",
         ),
     }
     assert "SendResult" not in schema["components"]["schemas"]  # it comes in lines, which OpenAPI can't say

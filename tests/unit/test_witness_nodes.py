@@ -35,7 +35,9 @@ def pair(simulation: Simulation) -> tuple[SimulatedNode, SimulatedNode]:
 
 def signed(node: SimulatedNode, by: SimulatedNode) -> int:
     """How many entries of ``node``'s log ``by`` has countersigned, as ``node`` knows."""
-    return next(view.size for view in node.node.witness.witnesses() if view.fingerprint == fingerprint(by))
+    return next(
+        view.size for view in node.node.evidence.witness.witnesses() if view.fingerprint == fingerprint(by)
+    )
 
 
 def kept(of: SimulatedNode, by: SimulatedNode) -> int:
@@ -124,8 +126,8 @@ def test_whoever_was_away_countersigns_when_it_is_back() -> None:
 def test_the_checkpoint_that_a_partner_keeps_verifies_and_is_the_same_each_time() -> None:
     def scenario(a: SimulatedNode, b: SimulatedNode) -> None:
         request = control.AuditCheckpointRequest(fingerprint(a))
-        found = b.node.witness.checkpoint(request)
-        assert found == b.node.witness.checkpoint(request)
+        found = b.node.evidence.witness.checkpoint(request)
+        assert found == b.node.evidence.witness.checkpoint(request)
         file = read_anchor(found.content.encode())
         anchor = open_anchor(
             file.note,
@@ -137,7 +139,7 @@ def test_the_checkpoint_that_a_partner_keeps_verifies_and_is_the_same_each_time(
         assert (anchor.size, anchor.root.hex()) == (found.size, found.root)
         assert a.node.audit.root(anchor.size) == anchor.root
         with pytest.raises(ComityError):
-            b.node.witness.checkpoint(control.AuditCheckpointRequest("00" * 32))
+            b.node.evidence.witness.checkpoint(control.AuditCheckpointRequest("00" * 32))
 
     agreed(scenario)
 
@@ -179,13 +181,13 @@ def test_contradictions_are_kept_with_both_signatures_and_nothing_is_signed() ->
                 assert isinstance(answer, witness.Contradicted)
                 assert answer.kind == kind
         assert kept(a, b) == size
-        found = [one for one in b.node.witness.conflicts() if one.fingerprint == fingerprint(a)]
+        found = [one for one in b.node.evidence.witness.conflicts() if one.fingerprint == fingerprint(a)]
         assert sorted(one.kind for one in found) == ["equivocation", "rollback", "unproven"]
         assert all(one.signed.startswith(f"{origin}\n{size}\n") for one in found)
         assert len(kinds(b, "witness.conflict")) == 3
-        result = await b.node.desk.verify(control.AuditVerifyRequest())
+        result = await b.node.evidence.desk.verify(control.AuditVerifyRequest())
         assert (result.valid, result.conflicts) == (True, 3), "it is A's log that contradicts itself"
-        assert (await b.node.desk.witnesses()).problem == ""
+        assert (await b.node.evidence.desk.witnesses()).problem == ""
 
     agreed(scenario)
 
@@ -277,12 +279,12 @@ def test_a_log_that_was_cut_is_told_by_its_partner(more: int) -> None:
             a.node.audit.append("instead", n=number)
         assert a.node.audit.verify().valid, "in itself it holds"
         with pytest.raises(LogContradicted):
-            await a.node.witness._asking.ask(b.key)
+            await a.node.evidence.witness._asking.ask(b.key)
         assert kinds(a, "log.contradicted")
-        result = await a.node.desk.verify(control.AuditVerifyRequest())
+        result = await a.node.evidence.desk.verify(control.AuditVerifyRequest())
         assert not result.valid
         assert f"countersigned {size} entries" in result.problem
-        assert (await a.node.desk.witnesses()).problem
+        assert (await a.node.evidence.desk.witnesses()).problem
         assert kept(a, b) == size
 
     agreed(scenario)
@@ -290,18 +292,18 @@ def test_a_log_that_was_cut_is_told_by_its_partner(more: int) -> None:
 
 def test_a_checkpoint_from_the_partner_finds_it_too() -> None:
     async def scenario(a: SimulatedNode, b: SimulatedNode) -> None:
-        held = b.node.witness.checkpoint(control.AuditCheckpointRequest(fingerprint(a)))
-        assert (await a.node.desk.verify(control.AuditVerifyRequest(checkpoint=held.content))).valid
+        held = b.node.evidence.witness.checkpoint(control.AuditCheckpointRequest(fingerprint(a)))
+        assert (await a.node.evidence.desk.verify(control.AuditVerifyRequest(checkpoint=held.content))).valid
         cut(a, held.size - 3)
-        result = await a.node.desk.verify(control.AuditVerifyRequest(checkpoint=held.content))
+        result = await a.node.evidence.desk.verify(control.AuditVerifyRequest(checkpoint=held.content))
         assert not result.valid
-        theirs = a.node.witness.checkpoint(control.AuditCheckpointRequest(fingerprint(b)))
+        theirs = a.node.evidence.witness.checkpoint(control.AuditCheckpointRequest(fingerprint(b)))
         with pytest.raises(AuditInvalid):
-            await a.node.desk.verify(control.AuditVerifyRequest(checkpoint=theirs.content))
+            await a.node.evidence.desk.verify(control.AuditVerifyRequest(checkpoint=theirs.content))
         content = json.loads(held.content)
         content["witness_key"] = json.loads(certificate(a))
         with pytest.raises(AuditInvalid):
-            await a.node.desk.verify(control.AuditVerifyRequest(checkpoint=json.dumps(content)))
+            await a.node.evidence.desk.verify(control.AuditVerifyRequest(checkpoint=json.dumps(content)))
 
     agreed(scenario)
 
@@ -342,7 +344,7 @@ def asking(a: SimulatedNode, say: Say) -> Asking:
         async def dial(self, *_: object, **__: object) -> HostileStream:
             return HostileStream(say)
 
-    around = a.node.witness._around
+    around = a.node.evidence.witness._around
     return Asking(dataclasses.replace(around, network=Hostile()))  # type: ignore[arg-type]  # all it uses
 
 
@@ -395,8 +397,8 @@ def test_what_a_hostile_witness_says_changes_nothing() -> None:
                 await asking(a, say).ask(b.key)
             assert not isinstance(caught.value, LogContradicted)
         assert signed(a, b) == before
-        assert not a.node.witness.conflicts()
-        assert (await a.node.desk.verify(control.AuditVerifyRequest())).valid
+        assert not a.node.evidence.witness.conflicts()
+        assert (await a.node.evidence.desk.verify(control.AuditVerifyRequest())).valid
 
     agreed(scenario)
 
@@ -405,7 +407,7 @@ def test_a_witness_that_lost_what_it_signed_begins_anew() -> None:
     async def scenario(a: SimulatedNode, b: SimulatedNode) -> None:
         b.db.execute("DELETE FROM witnessed_log")
         a.node.audit.append("event")
-        await a.node.witness._asking.ask(b.key)
+        await a.node.evidence.witness._asking.ask(b.key)
         assert signed(a, b) == kept(a, b) > 0
 
     agreed(scenario)
@@ -418,8 +420,8 @@ def test_verify_since_a_signed_checkpoint() -> None:
     async def scenario(a: SimulatedNode, b: SimulatedNode) -> None:
         sizes = [size for size, _ in AuditStore(a.db).checkpoints()]
         for size in sizes:
-            assert (await a.node.desk.verify(control.AuditVerifyRequest(since=size))).valid
-        result = await a.node.desk.verify(control.AuditVerifyRequest(since=sizes[0] + 1))
+            assert (await a.node.evidence.desk.verify(control.AuditVerifyRequest(since=size))).valid
+        result = await a.node.evidence.desk.verify(control.AuditVerifyRequest(since=sizes[0] + 1))
         assert result.problem == f"no checkpoint of {sizes[0] + 1} entries was signed"
 
     agreed(scenario)

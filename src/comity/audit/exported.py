@@ -36,6 +36,7 @@ class Exported:
 
     identity: str = ""
     origin: str = ""
+    log_key: bytes = b""
     peer: str | None = None
     size: int = 0
     root: str = ""
@@ -108,7 +109,7 @@ class _Reading:
         if (head.origin, head.size, head.root.hex()) != (header.origin, header.size, header.root):
             raise AuditInvalid("the file's head is not the one that the log signed")
         found.identity, found.origin, found.peer = identity, origin, header.peer
-        found.size, found.root, self._log_key = head.size, header.root, key
+        found.size, found.root, found.log_key = head.size, header.root, key
         if self._anchor is not None and self._anchor.size > head.size:
             found.first_bad = head.size
             raise AuditInvalid(
@@ -133,7 +134,7 @@ class _Reading:
             _, name, key = self._key(bytes(line.witness_key))
             note = line.note.encode()
             seen, _ = verify_cosignature(note, name, key)
-            if seen != head or open_checkpoint(note, header.origin, self._log_key) != head:
+            if seen != head or open_checkpoint(note, header.origin, self._found.log_key) != head:
                 raise AuditInvalid(f"a cosignature of {line.size} entries is of another head")
         if header.peer is not None:
             self._extends(head.size, head.root, line.proof)
@@ -155,7 +156,7 @@ class _Reading:
     def _whole(self, header: Header, heads: dict[int, bytes]) -> None:
         found = self._found
         log = verify_log(
-            self._stored(), header.note.encode(), origin=found.origin, log_key=self._log_key, anchors=heads
+            self._stored(), header.note.encode(), origin=found.origin, log_key=found.log_key, anchors=heads
         )
         found.erased = log.erased
         if log.problem is None and log.size != found.size:

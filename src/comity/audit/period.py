@@ -27,7 +27,7 @@ class Period:
         """InvalidInput for what is no time, and for an end before its beginning."""
         begin = 0 if since is None else _moment(since, ends=False)
         end = _EVER if until is None else _moment(until, ends=True)
-        if end < begin:
+        if end <= begin:
             raise InvalidInput("the period ends before it begins", hint="exchange --from and --to")
         return cls(begin, end)
 

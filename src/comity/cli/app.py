@@ -21,6 +21,8 @@ from comity.errors import ComityError, InvalidInput
 #: What a shell reports of a program that a signal ended: 128 and its number.
 INTERRUPTED = 130
 NOBODY_READS = 141
+#: By which a shell asks how a line can go on.
+_COMPLETE = "_COMITY_COMPLETE"
 
 _SECTIONS = {
     "This node": {
@@ -28,9 +30,14 @@ _SECTIONS = {
         "up": Entry("comity.cli.node:up", "Start this node."),
         "down": Entry("comity.cli.node:down", "Stop this node."),
         "status": Entry("comity.cli.node:status", "Tell whether this node runs and is registered."),
+        "once": Entry("comity.cli.unattended:once", "Come up, drain mailbox and queue, go down."),
+        "service": Entry("comity.cli.unattended:service", "Run this node as a systemd service."),
+        "metrics": Entry("comity.cli.unattended:metrics", "Print this node's numbers for Prometheus."),
         "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
         "config": Entry("comity.cli.config:config", "Read and change this node's settings."),
-        "identity": Entry("comity.cli.identity:identity", "Back this node's key up, or restore it."),
+        "identity": Entry(
+            "comity.cli.identity:identity", "Back up, restore, rotate or retire this node's key."
+        ),
         "card": Entry("comity.cli.about:card", "Print the line that names this node and pins its key."),
         "logs": Entry("comity.cli.about:logs", "Show this node's log."),
         "doctor": Entry("comity.cli.doctor:doctor", "Find out where the way to a partner ends, and why."),
@@ -73,11 +80,13 @@ _SECTIONS = {
         "forward": Entry("comity.cli.forwarding:forward", "Reach a port that a partner exposed."),
     },
     "Evidence": {
+        "report": Entry("comity.cli.report:report", "Report what happened with a partner, to print."),
         "audit": Entry("comity.cli.audit:audit", "Read the audit log, prove and verify it, export it."),
     },
     "Other programs": {
         "rendezvous": Entry("comity.cli.rendezvous:rendezvous", "Run and administer a rendezvous server."),
         "demo": Entry("comity.cli.programs:demo", "Two hospitals, end to end, on this machine."),
+        "completion": Entry("comity.cli.unattended:completion", "Print a shell's completion script."),
         "version": Entry("comity.cli.about:version", "Print the version."),
     },
 }
@@ -114,6 +123,8 @@ def main(args: Sequence[str] | None = None, program: click.Group = app) -> int:
 
 def _run(program: click.Group, arguments: list[str], output: Output) -> int:
     # Not program.main(), which answers closed pipes and Ctrl-C in its own way.
+    if program is app and _COMPLETE in os.environ:
+        return _complete(os.environ[_COMPLETE])
     try:
         with program.make_context(program.name, arguments, obj=output) as context:
             program.invoke(context)
@@ -130,6 +141,13 @@ def _run(program: click.Group, arguments: list[str], output: Output) -> int:
         output.error(misuse)
         return misuse.exit_status
     return 0
+
+
+def _complete(instruction: str) -> int:
+    """Answer a shell that asks how a line can go on."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(app, {}, "comity", _COMPLETE, instruction)
 
 
 def _misuse(error: click.ClickException) -> InvalidInput:

@@ -12,7 +12,7 @@ from comity.cli.commands import command
 from comity.cli.files import join_text
 from comity.cli.output import Output
 from comity.control import InitRequest, InitResult, StatusResult
-from comity.errors import InvalidInput
+from comity.errors import InvalidInput, NotRunning, RendezvousUnreachable
 from comity.identity.fingerprint import Fingerprint
 from comity.sdk import daemon, home
 
@@ -91,11 +91,19 @@ def down(output: Output) -> None:
     output.show(result, [_headline(result)])
 
 
-@command("status", example="comity status --json")
+@command("status", example="comity status --json\ncomity status --check || alert")
+@click.option("--check", is_flag=True, help="Exit with 0 only if it runs and is registered, for monitoring.")
 @click.pass_obj
-def status(output: Output) -> None:
-    """Tell whether this node runs and is registered. Exits with 0 either way."""
+def status(output: Output, check: bool) -> None:
+    """Tell whether this node runs and is registered. Exits with 0 either way, but with --check."""
     result = daemon.status()
+    if check and not result.running:
+        raise NotRunning("this node is not running" + (f": {result.problem}" if result.problem else ""))
+    if check and result.rendezvous_state != "registered":
+        raise RendezvousUnreachable(
+            f"this node is not registered: {result.problem or result.rendezvous_state}",
+            hint="run comity doctor",
+        )
     output.show(result, _standing(result))
 
 

@@ -29,7 +29,7 @@ class InitResult:
 @dataclass(frozen=True)
 class StatusResult:
     """``rendezvous_state``: ``registered``, ``connecting`` or ``refused``; ``problem`` says why not
-    registered.
+    registered. ``owed``: signed statements that have yet to reach a peer.
     """
 
     running: bool
@@ -48,6 +48,7 @@ class StatusResult:
     sessions: int = 0
     trusted: int = 0
     pending: int = 0
+    owed: int = 0
 
 
 @dataclass(frozen=True)

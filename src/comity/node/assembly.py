@@ -7,6 +7,7 @@ logic.
 from __future__ import annotations
 
 from comity.identity.keys import PublicKey
+from comity.node.evidence import assemble_evidence
 from comity.node.parts import Ground, Node
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
@@ -15,7 +16,6 @@ from comity.protocol.observing import choose_observers
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService
 from comity.services.audit import AuditService
-from comity.services.audit.desk import AuditDesk
 from comity.services.charter.ground import charter_ground
 from comity.services.charter.service import CharterService
 from comity.services.courier import Courier
@@ -37,14 +37,11 @@ from comity.services.trust import TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import PeerBook
-from comity.services.witnessing import WitnessService
-from comity.services.witnessing.surroundings import Surroundings as WitnessSurroundings
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
-from comity.storage.witness import WitnessStore
 from comity.transport.rendezvous_keeper import FINAL
 
 
@@ -144,21 +141,19 @@ def assemble(ground: Ground) -> Node:
             entropy=entropy,
         )
     )
-    log_certificate = ground.log_certificate(notary)
-    witness = WitnessService(
-        WitnessSurroundings(
-            own=own,
-            network=network,
-            trust=trust,
-            sessions=sessions,
-            guard=guard,
-            audit=audit,
-            db=db,
-            store=WitnessStore(db),
-            certificate=log_certificate,
-            chosen=ground.witnesses,
-            clock=clock,
-        )
+    evidence = assemble_evidence(
+        own=own,
+        claims=ground.claims,
+        network=network,
+        trust=trust,
+        charters=charters,
+        sessions=sessions,
+        guard=guard,
+        audit=audit,
+        db=db,
+        certificate=ground.log_certificate(notary),
+        chosen=ground.witnesses,
+        clock=clock,
     )
     settled = Settled(db, audit)
     forwarding = ForwardingService(
@@ -216,9 +211,8 @@ def assemble(ground: Ground) -> Node:
         network=network,
         notary=notary,
         audit=audit,
+        evidence=evidence,
         guard=guard,
-        desk=AuditDesk(audit, witness, trust, log_certificate, db, clock),
-        witness=witness,
         settled=settled,
         sessions=sessions,
         trust=trust,

@@ -15,12 +15,12 @@ from comity.entropy import Entropy
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity
+from comity.node.evidence import Evidence
 from comity.protocol.candidates import Surroundings
 from comity.protocol.registry import RelayOffer
 from comity.protocol.statements import Predecessor
 from comity.services.about import AboutService, NodeFacts
 from comity.services.audit import AuditService
-from comity.services.audit.desk import AuditDesk
 from comity.services.charter.service import CharterService
 from comity.services.directory import ConfigFile, DirectoryService
 from comity.services.events import EventsService
@@ -33,7 +33,6 @@ from comity.services.session import SessionService
 from comity.services.settled import Settled
 from comity.services.trust import TrustService
 from comity.services.trust.ledger import Claims
-from comity.services.witnessing import WitnessService
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.logkey import AuditKey
@@ -100,9 +99,8 @@ class Node:
     network: RunningNetwork
     notary: Notary
     audit: AuditService
+    evidence: Evidence
     guard: Guard
-    desk: AuditDesk
-    witness: WitnessService
     settled: Settled
     sessions: SessionService
     trust: TrustService

@@ -89,8 +89,8 @@ class _Life:
                 others = {
                     tasks.create_task(node.presence.run()),
                     tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.evidence.witness.run()),
                     tasks.create_task(node.charters.run()),
-                    tasks.create_task(node.witness.run()),
                 }
                 await self._announce()
                 await self._stop.wait()
@@ -152,7 +152,8 @@ def _operations(built: Built, handoff: Handoff, home: Home, stop: Callable[[], N
         exchange=node.exchange,
         events=node.events,
         forwarding=node.forwarding,
-        audit=node.desk,
+        audit=node.evidence.desk,
+        reports=node.evidence.reports,
         take_file=handoff.take,
         log_lines=lambda count: last_lines(home.log_file, count),
         stop=stop,

@@ -86,7 +86,8 @@ class _Held:
 def _mismatch(
     found: Exported, identity: Fingerprint | None, named: set[Fingerprint], held: _Held | None
 ) -> str | None:
-    if held is not None and held.log.identity.fingerprint != identity:
+    # By key, not by identity: a node's later keys certify the same log.
+    if held is not None and (held.log.origin, held.log.key) != (found.origin, found.log_key):
         return "the checkpoint is of another node's log"
     if named and held is None and identity not in named:
         return "the log is of another identity than the fingerprints that were given"

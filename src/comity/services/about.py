@@ -77,6 +77,7 @@ class AboutService:
             sessions=len(self._sessions.views()),
             trusted=len(self._trust.trusted_peers()),
             pending=len(waiting),
+            owed=self._trust.owed,
         )
 
     async def info(self) -> control.InfoResult:

@@ -21,6 +21,7 @@ from comity.node.api import (
     failures,
     forwarding,
     peers,
+    report,
     trust,
 )
 from comity.node.api.operations import Operations
@@ -37,7 +38,7 @@ def create_app(operations: Operations) -> FastAPI:
     )
     failures.install(app)
     app.add_middleware(_Bounded)
-    for noun in (about, doctor, peers, trust, charter, exchange, events, forwarding, audit):
+    for noun in (about, doctor, peers, trust, charter, exchange, events, forwarding, audit, report):
         app.include_router(noun.routes(operations), prefix="/v1")
     return app
 

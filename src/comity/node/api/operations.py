@@ -17,6 +17,7 @@ from comity.services.doctor import DoctorService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
 from comity.services.forwarding import ForwardingService
+from comity.services.reporting import ReportService
 from comity.services.trust import TrustService
 
 
@@ -33,6 +34,7 @@ class Operations:
     events: EventsService
     forwarding: ForwardingService
     audit: AuditDesk
+    reports: ReportService
     take_file: Callable[[str], int]
     log_lines: Callable[[int], tuple[str, ...]]
     stop: Callable[[], None]

@@ -42,8 +42,7 @@ class Entrance:
 
     def require(self, peer: PublicKey, port: int) -> str | None:
         """The charter that lets connections go to this peer's port, if one governs; Denied."""
-        operation = Operation(kind="forward", peer=peer, service=SERVICE, port=port)
-        return self._around.guard.require(operation).charter
+        return self._around.guard.require(_operation(peer, port)).charter
 
     async def carry(
         self, sock: socket.socket, peer: PublicKey, port: int, opened: Callable[[Opened], None]
@@ -60,7 +59,12 @@ class Entrance:
                 async with stream:
                     refused = await _refusal(stream)
                     if refused is None:
-                        pipe = Pipe(sock, stream, self._around.clock)
+                        pipe = Pipe(
+                            sock,
+                            stream,
+                            self._around.clock,
+                            lambda: self._around.guard.consider(_operation(peer, port)),
+                        )
                         opened(Opened(stream, pipe.flow))
                         with recorded(self._around.audit, pipe.flow, stream, port, "forward"):
                             await pipe.run()
@@ -102,6 +106,10 @@ class Entrance:
             yield
         finally:
             places.release()
+
+
+def _operation(peer: PublicKey, port: int) -> Operation:
+    return Operation(kind="forward", peer=peer, service=SERVICE, port=port)
 
 
 async def _refusal(stream: Stream) -> ComityError | None:

@@ -167,7 +167,8 @@ class Exit:
             self._refusals.record(run.stream.peer, error)
             await run.stream.send(fail(error))
             return
-        pipe = Pipe(sock, run.stream, self._around.clock)
+        operation = _operation(run.stream, run.port)
+        pipe = Pipe(sock, run.stream, self._around.clock, lambda: self._around.guard.consider(operation))
         with recorded(self._around.audit, pipe.flow, run.stream, run.port, "expose"):
             try:
                 await run.stream.send(bare(Tag.OPENED))
@@ -180,16 +181,19 @@ class Exit:
         peer = stream.peer
         if not self._exposed(peer, port):
             raise NotExposed(f"port {port} is not exposed to this node")
-        self._around.guard.require(
-            Operation(
-                kind="expose",
-                peer=peer,
-                service=SERVICE,
-                charter=stream.hello.charter,
-                port=port,
-                by_peer=True,
-            )
-        )
+        self._around.guard.require(_operation(stream, port))
         theirs = sum(run.stream.peer == peer for run in self._running)
         if theirs >= limits.FORWARD_CONNECTIONS_PER_PEER or len(self._running) >= limits.FORWARD_CONNECTIONS:
             raise ForwardsBusy(f"{theirs} connections of this node are open")
+
+
+def _operation(stream: Stream, port: int) -> Operation:
+    """What a peer's stream asks for."""
+    return Operation(
+        kind="expose",
+        peer=stream.peer,
+        service=SERVICE,
+        charter=stream.hello.charter,
+        port=port,
+        by_peer=True,
+    )

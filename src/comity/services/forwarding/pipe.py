@@ -13,9 +13,12 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 
+from comity import limits
 from comity.clock import Clock
-from comity.errors import ComityError, RemoteProtocolError
+from comity.errors import ComityError, Denied, RemoteProtocolError
+from comity.policy.operation import Decision
 from comity.protocol.forwarding.flow import Flow
 from comity.protocol.forwarding.messages import PAYLOAD_BYTES, Tag, bare, credit, credit_of, parse
 from comity.transport.interface import Stream
@@ -40,13 +43,17 @@ class ProgramGone(ComityError):
 
 class Pipe:
     """``sock`` is non-blocking and the pipe's own from now on; ``stream`` was opened, and stays the caller's,
-    who finishes it where ``run`` returned and aborts it where ``run`` raised.
+    who finishes it where ``run`` returned and aborts it where ``run`` raised. ``permitted`` is asked again
+    every few seconds: what a charter allows can end by the clock.
     """
 
-    def __init__(self, sock: socket.socket, stream: Stream, clock: Clock) -> None:
+    def __init__(
+        self, sock: socket.socket, stream: Stream, clock: Clock, permitted: Callable[[], Decision]
+    ) -> None:
         self._sock = sock
         self._stream = stream
         self._clock = clock
+        self._permitted = permitted
         self.flow = Flow(clock.monotonic())
         self._waiting: deque[memoryview | None] = deque()  # None: the peer's end
         self._arrived = asyncio.Event()
@@ -54,7 +61,7 @@ class Pipe:
         self._taken = asyncio.Event()  # the peer's program has all of it
 
     async def run(self) -> None:
-        """Carry until both directions are done. LinkLost, RemoteProtocolError, ProgramGone."""
+        """Carry until both directions are done. LinkLost, RemoteProtocolError, ProgramGone, Denied."""
         try:
             await self._together()
             self._sock.close()
@@ -146,11 +153,14 @@ class Pipe:
     async def _beat(self) -> None:
         while True:
             wait = self.flow.beat_due(self._clock.monotonic())
-            if wait:
-                await asyncio.sleep(wait)
-            else:
+            if not wait:
                 self.flow.beating(self._clock.monotonic())
                 await self._stream.send(bare(Tag.BEAT))
+                continue
+            await asyncio.sleep(min(wait, limits.FORWARD_RECHECK_EVERY))
+            decision = self._permitted()
+            if not decision.allowed:
+                raise Denied(f"the connection is not allowed any more: {'; '.join(decision.reasons)}")
 
 
 def _reason(error: OSError) -> str:

@@ -112,7 +112,9 @@ class TrustService:
         try:
             return await self._peers.trusted(text)
         except UntrustedPeer as error:
-            self._ledger.audit.append("peer.untrusted", reasons=(error.message,))
+            meant = {PublicKey.from_hex(rel.peer) for rel in self._peers.local(text)}
+            peer = meant.pop() if len(meant) == 1 else None
+            self._ledger.audit.append("peer.untrusted", peer=peer, reasons=(error.message,))
             raise
 
     def relationships(self) -> list[Relationship]:
@@ -170,6 +172,11 @@ class TrustService:
         """What a peer is or was called here; its fingerprint where it never was."""
         rel = self._ledger.store.get(peer)
         return rel.hostname if rel else str(peer.fingerprint)
+
+    @property
+    def owed(self) -> int:
+        """How many statements have yet to reach a peer or its mailbox."""
+        return len(self._ledger.store.outbox())
 
     def predecessor(self, peer: PublicKey) -> PublicKey | None:
         """The earlier key of this peer's node, on whose word its key was approved; else None."""

@@ -65,10 +65,8 @@ class Asking:
                 case witness.Cosigned() as answer:
                     return self._countersigned(peer, head, note, answer)
                 case witness.Outdated(size=size, note=theirs):
-                    if size == 0:
-                        old = 0
-                        continue
-                    old = self._ours(peer, theirs, note)
+                    # A head that is none of this log is handed in all the same: then the partner knows, too.
+                    old = min(self._held(theirs).size, head.size) if size else 0
                 case witness.Contradicted(note=theirs, reason=reason):
                     self._ours(peer, theirs, note)
                     raise RemoteProtocolError(f"the partner claims a contradiction that is none: {reason}")
@@ -101,13 +99,17 @@ class Asking:
                 )
         return head.size
 
+    def _held(self, theirs: str) -> Checkpoint:
+        """A head of this log that a partner holds; AuditInvalid where this log's key did not sign it."""
+        key = self._around.audit.key
+        return open_checkpoint(theirs.encode(), key.origin, key.public)
+
     def _ours(self, peer: PublicKey, theirs: str, note: bytes) -> int:
         """The size of a head that the partner holds, if it is one of this log. LogContradicted where it was
         signed by this log's key, and is not; AuditInvalid where it was not signed by it.
         """
-        around, key = self._around, self._around.audit.key
-        held = open_checkpoint(theirs.encode(), key.origin, key.public)
-        size = open_checkpoint(note, key.origin, key.public).size
+        around, held = self._around, self._held(theirs)
+        size = self._held(note.decode()).size
         if held.size <= size and around.audit.root(held.size) == held.root:
             return held.size
         name = around.trust.hostname(peer)

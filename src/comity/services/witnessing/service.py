@@ -151,7 +151,7 @@ class WitnessService:
         """Logs that contradict themselves, this node's own among them."""
         return tuple(
             ConflictView(
-                hostname=self._around.trust.hostname(kept.owner),
+                hostname=self._name(kept.owner),
                 fingerprint=str(kept.owner.fingerprint),
                 kind=kept.kind,
                 why=kept.why,
@@ -198,6 +198,9 @@ class WitnessService:
             root=kept.root.hex(),
             at=rfc3339(kept.at),
         )
+
+    def _name(self, owner: PublicKey) -> str:
+        return "this node" if owner == self._around.own else self._around.trust.hostname(owner)
 
     def _view(self, peer: PublicKey, size: int, at: int) -> WitnessView:
         return WitnessView(
