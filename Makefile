@@ -54,7 +54,7 @@ docs: $(STAMP) ## write the generated pages of docs/
 dist: $(STAMP) ## build the sdists and the wheels into dist/
 	@rm -f dist/comity-*.whl dist/comity-*.tar.gz dist/comity_pilot-*.whl dist/comity_pilot-*.tar.gz
 	$(BIN)/python -m hatchling build
-	cd pilot && ../$(BIN)/python -m hatchling build -d ../dist
+	cd pilot && $(abspath $(BIN))/python -m hatchling build -d ../dist
 
 # For machines like this one: the same system, processor and version of Python.
 wheelhouse: dist ## the wheel and all that it needs, for machines without internet

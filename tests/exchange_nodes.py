@@ -19,6 +19,7 @@ from comity.policy.operation import Standing
 from comity.protocol.trust.relationship import Agreement
 from comity.services.audit import AuditService
 from comity.services.exchange import ExchangeService, Rules, Surroundings
+from comity.services.exchange.surroundings import Sessions
 from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust import KnownPeer
@@ -27,6 +28,7 @@ from comity.storage.database import Database
 from comity.storage.exchange import ExchangeStore, StoredTransfer
 from comity.storage.logkey import AuditKey
 from comity.storage.schema import open_node_database
+from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
 from comity.transport.interface import Network
 from tests.exchanges import AGREEMENT, RENDEZVOUS
@@ -81,6 +83,13 @@ class Partners:
         return Standing(agreement=known.agreement.digest, status="active", until=2**33, allow=self.allow)
 
 
+class AlwaysUp:
+    """Implements ``services.exchange.surroundings.Sessions``: everybody is there."""
+
+    async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
+        return True
+
+
 class Node:
     """One institution. ``home`` keeps its files and its database from one life to the next."""
 
@@ -96,6 +105,7 @@ class Node:
         patience: float = limits.EXCHANGE_ANSWER_TIMEOUT,
         pauses: tuple[float, ...] = (),
         rules: Rules | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
@@ -119,6 +129,8 @@ class Node:
             notary=Notary(self.identity, REALM, 1, trust_store, self.clock, entropy),
             db=self.db,
             store=self.store,
+            queue=SendQueue(self.db),
+            sessions=sessions or AlwaysUp(),
             blobs=self.blobs,
             clock=self.clock,
             entropy=entropy,
@@ -134,12 +146,14 @@ class Node:
         if isinstance(self.blobs, FileBlobStore):
             self.blobs.close()
 
-    async def send(self, peer: str, file: Path | int, name: str | None = None) -> SendResult:
+    async def send(
+        self, peer: str, file: Path | int, name: str | None = None, *, limit: int | None = None
+    ) -> SendResult:
         """As the API does it, with a descriptor that it closes afterwards."""
         progress: list[Progress] = []
         with opened(file) as descriptor:
             called = name if name is not None else os.path.basename(str(file))
-            request = SendFileRequest(peer=peer, name=called, file="")
+            request = SendFileRequest(peer=peer, name=called, file="", limit=limit)
             return await self.exchange.send(request, descriptor, progress.append)
 
     async def files(self) -> tuple[ReceivedFile, ...]:

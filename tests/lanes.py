@@ -17,7 +17,7 @@ from comity.errors import ComityError, LinkLost, LocalProtocolError, PeerRefused
 from comity.identity.keys import PublicKey
 from comity.protocol.hello import VERSION, Hello
 from comity.protocol.paths import path_rank
-from comity.transport.interface import Buffer, LinkInfo, PathName, StreamHandler
+from comity.transport.interface import Buffer, LinkInfo, Pace, PathName, StreamHandler
 
 _POLL = 0.001
 _PATIENCE = 20.0
@@ -105,7 +105,11 @@ class MemoryLane:
         self.peer = peer
         self._end = end
 
-    def send(self, *parts: Buffer) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+        left = sum(map(len, parts))
+        while pace is not None and left:
+            self._end.wire.check()
+            left -= pace(left)
         body = b"".join(bytes(part) for part in parts)
         if len(body) > limits.LANE_FRAME_BYTES or self._end.end_sent:
             raise LocalProtocolError("a frame too long, or after the end")

@@ -27,6 +27,7 @@ from comity.protocol.exchange.messages import (
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange import ExchangeService, Rules
 from comity.services.exchange.quota import Quota
+from comity.storage.occupancy import Occupancy
 from tests.exchange_nodes import Node, acquaint
 from tests.exchanges import AGREEMENT, entry_for, offer_for
 from tests.lanes import MemoryNet, MemoryStream, World
@@ -127,7 +128,7 @@ async def test_two_sends_do_not_share_the_last_bytes(scene: Scene) -> None:
     await scene.idle()
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert all(isinstance(outcome, InboxFull) for outcome in outcomes if isinstance(outcome, BaseException))
-    assert scene.bob.store.occupied(scene.alice.key) == 600
+    assert Occupancy(scene.bob.db).of(scene.alice.key) == 600
 
 
 async def test_a_flood_of_offers_takes_no_more_than_the_quota(scene: Scene) -> None:
@@ -135,7 +136,7 @@ async def test_a_flood_of_offers_takes_no_more_than_the_quota(scene: Scene) -> N
     taken = [answer for answer in answers if isinstance(answer, Accept)]
     assert len(taken) == 3
     assert {answer.code for answer in answers if isinstance(answer, Refuse)} == {"inbox_full"}
-    assert scene.bob.store.occupied(scene.mallory) == 900
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 900
     await scene.alice.send("bob", scene.file("honest", 700))
 
 
@@ -152,7 +153,7 @@ async def test_an_interrupted_one_keeps_its_room_and_is_counted_once(scene: Scen
     assert isinstance(answer, Accept)
     again.abort()
     await scene.idle()
-    assert scene.bob.store.occupied(scene.mallory) == 700
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 700
 
 
 async def test_one_who_claims_little_and_sends_much_leaves_nothing(scene: Scene) -> None:
@@ -167,7 +168,7 @@ async def test_one_who_claims_little_and_sends_much_leaves_nothing(scene: Scene)
     await stream.finish()
     await scene.idle()
     assert scene.bob.on_disk() == []
-    assert scene.bob.store.occupied(scene.mallory) == 0
+    assert Occupancy(scene.bob.db).of(scene.mallory) == 0
 
 
 async def test_a_failed_one_that_is_offered_again_counts_again(scene: Scene) -> None:
@@ -216,3 +217,28 @@ async def test_what_lies_here_counts_after_a_restart(scene: Scene) -> None:
     with pytest.raises(InboxFull):
         await scene.alice.send("bob", scene.file("second", 800))
     again.stop()
+
+
+async def test_what_is_left_of_interrupted_transfers_is_collected_in_time(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Rules(inbox_quota=QUOTA, partials_kept=0.2))
+    living: asyncio.Task[None] | None = None
+    try:
+        stream, answer = await scene.offer(900)
+        assert isinstance(answer, Accept)
+        stream.abort()
+        await scene.idle()
+        assert scene.bob.rows()[0].state == "interrupted"
+        assert len(scene.bob.on_disk()) == 1
+        await asyncio.sleep(0.25)
+        living = asyncio.create_task(scene.bob.exchange.run())  # as the daemon does; it looks at once
+        async with asyncio.timeout(20):
+            while scene.bob.rows()[0].state != "failed":  # noqa: ASYNC110  what changes is in the database
+                await asyncio.sleep(0.01)
+        assert scene.bob.on_disk() == []
+        assert "not taken up again" in scene.bob.rows()[0].problem
+        assert Occupancy(scene.bob.db).of(scene.mallory) == 0
+    finally:
+        if living is not None:
+            living.cancel()
+            await asyncio.wait([living])
+        await scene.close()

@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
@@ -260,6 +261,44 @@ async def test_empty_and_tiny_parts_make_one_frame() -> None:
         dialler.write_frame_blocking(Kind.DATA, b"", b"ab", bytearray(b"c"), memoryview(b"d" * 20_000), b"e")
         assert await acceptor.read_frame(10) == (Kind.DATA, b"")
         assert await acceptor.read_frame(30_000) == (Kind.DATA, b"abc" + b"d" * 20_000 + b"e")
+
+
+async def test_a_frame_leaves_as_fast_as_its_pace_lets_it() -> None:
+    asked: list[int] = []
+
+    def pace(left: int) -> int:
+        asked.append(left)
+        return 0 if len(asked) % 2 else min(left, 50_000)
+
+    async with channels() as (dialler, acceptor):
+        dialler.to_thread()
+        sending = asyncio.create_task(
+            asyncio.to_thread(lambda: dialler.write_frame_blocking(Kind.DATA, b"head", CHUNK, pace=pace))
+        )
+        kind, body = await acceptor.read_frame(limits.LANE_FRAME_BYTES)
+        await sending
+        assert (kind, body) == (Kind.DATA, b"head" + CHUNK)
+        assert len(asked) >= 2 * len(CHUNK) // 50_000
+
+
+async def test_a_lane_that_waits_for_its_turn_hears_of_its_end() -> None:
+    waiting = threading.Event()
+
+    def never(_: int) -> int:
+        waiting.set()
+        time.sleep(0.01)
+        return 0
+
+    async with channels() as (dialler, _):
+        dialler.to_thread()
+        sending = asyncio.create_task(
+            asyncio.to_thread(lambda: dialler.write_frame_blocking(Kind.DATA, CHUNK, pace=never))
+        )
+        await asyncio.to_thread(waiting.wait)
+        dialler.abort()
+        with pytest.raises(LinkLost, match="this side"):
+            async with asyncio.timeout(3):
+                await sending
 
 
 @pytest.mark.parametrize("receiving", [True, False])

@@ -16,6 +16,7 @@ Kind = Literal[
     "firewall",
     "no-udp",
     "only-443",
+    "one-server",
     "proxy-only",
     "resets",
     "rejects",
@@ -43,6 +44,9 @@ _KINDS: dict[Kind, _Rules] = {
     "firewall": replace(_PLAIN, nat=""),
     "no-udp": replace(_PLAIN, forward="meta l4proto udp drop; iifname lan oifname wan accept"),
     "only-443": replace(_PLAIN, forward="iifname lan oifname wan tcp dport 443 accept"),
+    "one-server": replace(
+        _PLAIN, forward="iifname lan oifname wan ip daddr 198.51.100.1 tcp dport 443 accept"
+    ),
     "proxy-only": replace(_PLAIN, forward=""),  # the proxy is in the box
     # A stray SYN is answered with RST by a rule, with ICMP, or accepted and then never answered.
     "resets": replace(_PLAIN, strangers="meta l4proto tcp reject with tcp reset"),
@@ -63,13 +67,14 @@ def ruleset(kind: Kind, version: Version = 4) -> str:
     forward = "\n".join(part.strip() for part in f"{rules.first};{rules.forward}".split(";") if part.strip())
     return f"""
 table {family} box {{
+  chain admitted {{
+  }}
   chain forward {{
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
-    iifname wan tcp dport @admitted accept
+    jump admitted
     {forward}
   }}
-  set admitted {{ type inet_service; }}
   chain input {{
     type filter hook input priority 0; policy drop;
     ct state established,related accept

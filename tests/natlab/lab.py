@@ -25,6 +25,7 @@ from tests.natlab.plan import Plan
 
 _LINE = Path(__file__).with_name("line.py")
 _TUN = Path("/dev/net/tun")
+IPV6 = Path("/proc/sys/net/ipv6")
 _SECONDS = 10.0
 _TOOLS = ("ip", "nft", "sysctl")
 _numbers = itertools.count()
@@ -42,7 +43,7 @@ def unavailable() -> str | None:
     if missing:
         return f"not installed: {', '.join(missing)} (apt install iproute2 nftables procps)"
     try:
-        with Lab("nat", "nat"):
+        with Lab("strict", "firewall"):
             return None
     except LabFailed as failure:
         return f"no namespaces here: {failure}"
@@ -105,10 +106,11 @@ class Lab:
         self._ip(box, "link", "set", "wan", "up")
         self._ip(box, "route", "replace", "default", "via", words[words.index("via") + 1])
 
-    def admit(self, site: str, port: int) -> None:
-        """From now on the box of a lab lets connections to this port in."""
+    def admit(self, site: str, port: int, source: str = "") -> None:
+        """From now on the box of a lab lets connections to this port in, from everywhere or ``source``."""
         family = "ip" if self.plan.version == 4 else "ip6"
-        self.run(f"box-{site}", "nft", "add", "element", family, "box", "admitted", f"{{ {port} }}")
+        rule = f"iifname wan {f'{family} saddr {source} ' if source else ''}tcp dport {port} accept"
+        self.run(f"box-{site}", "nft", "add", "rule", family, "box", "admitted", *rule.split())
 
     # ── building ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,19 +169,19 @@ class Lab:
         self._made.append(name)
         self._ip(place, "link", "set", "lo", "up")
         # Nobody else is on these links, so no address has to be defended before it is used (RFC 4862, 5.4).
-        self.run(
-            place, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"
-        )
+        self._set(place, "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
         if place in ("a", "b"):
             return
-        self.run(
-            place,
-            *("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"),
-            "net.ipv6.conf.all.forwarding=1",
-        )
+        self._set(place, "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
+        self._set(place, "net.ipv6.conf.all.forwarding=1")
         if self._kinds.get(place.removeprefix("box-")) == "strict":
             self.run(place, "nft", "-f", "-", given="table ip probe { chain c { ct state new accept; }; }")
-            self.run(place, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_loose=0")
+            self._set(place, "net.netfilter.nf_conntrack_tcp_loose=0")
+
+    def _set(self, place: str, *settings: str) -> None:
+        """Settings of a namespace's kernel; those of IPv6 only where it has any."""
+        if not settings[0].startswith("net.ipv6.") or IPV6.exists():
+            self.run(place, "sysctl", "-qw", *settings)
 
     def _wire(self, here: str, near: str, there: str, far: str) -> None:
         ours, theirs = self._prefix + here, self._prefix + there

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,11 @@ class Node:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def begin(self, join: str, *flags: str) -> None:
+        """The first start."""
+        self.type("init", "--hostname", self.name, "--join", join)
+        self.up(*flags)
+
     def up(self, *flags: str) -> None:
         self.type("up", *flags)
         self.pid = int(self.type("status")["pid"])
@@ -200,14 +206,17 @@ def world(
     made = World(lab, rendezvous, *nodes, folder)
     try:
         rendezvous.start()
-        for node, flags in ((made.a, ()), (made.b, b_flags)):
-            node.type("init", "--hostname", node.name, "--join", rendezvous.join_url)
-            node.up(*flags)
+        with ThreadPoolExecutor() as both:
+            begun = [both.submit(made.a.begin, rendezvous.join_url)]
+            begun += [both.submit(made.b.begin, rendezvous.join_url, *b_flags)]
+        for each in begun:
+            each.result()
         made.agree()
         yield made
     finally:
-        for node in (made.a, made.b):
-            node.down()
+        with ThreadPoolExecutor() as both:
+            for node in (made.a, made.b):
+                both.submit(node.down)
         rendezvous.stop()
         shutil.rmtree(folder, ignore_errors=True)
 

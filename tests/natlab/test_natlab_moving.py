@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 pytestmark = pytest.mark.timeout(180)
 _MEBIBYTES = 256  # so many that there is a middle
+#: What is alike from both sides is tried from one, unless everything is asked for.
+FULL = int(os.environ.get("NATLAB_MIB", "16")) >= 256
 
 
 def send_and(here: World, midway: Callable[[], object], mebibytes: int = _MEBIBYTES) -> Sent:
@@ -64,7 +67,7 @@ def test_a_transfer_moves_from_the_relay_to_a_better_path() -> None:
             assert sum(sent.result.paths.values()) == sent.result.bytes  # nothing twice
 
 
-@pytest.mark.parametrize("site", ["a", "b"])
+@pytest.mark.parametrize("site", ["a", "b"] if FULL else ["b"])
 def test_a_nat_that_forgets_in_the_middle_delays_a_transfer_and_no_more(site: str) -> None:
     with Lab("strict", "strict") as lab, world(lab) as here:
         wait_for(lambda: session_path(here) == "punched", "the session is punched")

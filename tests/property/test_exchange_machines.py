@@ -194,7 +194,7 @@ def test_whatever_the_order_the_artifact_arrives(pieces: list[bytes], page: int,
     assert bytes(receiver.file) == sender.content
     check_commit(sender, receiver)
     assert len(sender.sent) == len(set(pieces))  # equal chunks travel once
-    assert sender.machine.bytes_done == len(sender.content)
+    assert sender.machine.bytes_skipped == len(sender.content) - sum(map(len, set(pieces)))
 
 
 @given(PIECES, st.integers(1, 20), st.integers(0, 2**32), st.integers(0, 200))

@@ -185,6 +185,8 @@ async def test_openapi_names_every_operation(api: Api) -> None:
             "acknowledge",
             "transfers",
             "cancel",
+            "queue-file",
+            "watch-transfers",
             "audit-log",
             "audit-verify",
             "audit-witnesses",

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from comity.errors import LocalProtocolError
+from comity.errors import InvalidInput, LocalProtocolError
 
 _YEAR = 31_536_000
 
@@ -70,6 +70,16 @@ def seconds(value: str | float) -> float:
     if not 0 <= found <= _YEAR:  # nan is not, either
         raise click.BadParameter(f"{value!r} is not a number of seconds up to a year")
     return found
+
+
+def rate(value: str | int) -> int:
+    """Bytes a second, as ``50MB/s`` says them."""
+    from comity.control.amounts import parse_rate  # the overview of commands needs no control types
+
+    try:
+        return parse_rate(str(value))
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error.message}: {error.hint}") from error
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,17 @@ import click
 
 from comity import limits
 from comity.cli import wording
-from comity.cli.commands import command, seconds
+from comity.cli.commands import command, rate, seconds
 from comity.cli.output import Output, table
-from comity.cli.progress import TransferDisplay
-from comity.control import CancelResult, ReceivedRequest, ReceivedResult, TransfersResult
+from comity.cli.progress import TransferDisplay, WatchDisplay
+from comity.control import (
+    CancelResult,
+    QueueResult,
+    ReceivedRequest,
+    ReceivedResult,
+    Transfer,
+    TransfersResult,
+)
 from comity.sdk import exchange as sdk
 from comity.sdk.client import Client
 
@@ -19,11 +26,17 @@ from comity.sdk.client import Client
 @command("send-file", example="comity send-file lab-b-trainer /models/round-3-weights.safetensors")
 @click.argument("peer")
 @click.argument("path", type=click.Path())
+@click.option("--limit", type=rate, metavar="RATE", help="Send at most so much a second, such as 50MB/s.")
+@click.option("--queue", is_flag=True, help="Return at once; it is sent when the peer is there.")
 @click.pass_obj
-def send_file(output: Output, peer: str, path: str) -> None:
+def send_file(output: Output, peer: str, path: str, limit: int | None, queue: bool) -> None:
     """Send the file or folder at PATH to a trusted PEER, and return once its signed receipt is here."""
+    if queue:
+        waiting = sdk.queue_file(Client(), peer, path, limit=limit)
+        output.show(waiting, _queued(waiting))
+        return
     display = TransferDisplay(output)
-    result = sdk.send_file(Client(), peer, path, display.update)
+    result = sdk.send_file(Client(), peer, path, display.update, limit=limit)
     output.show(result, display.finish(result))
 
 
@@ -46,10 +59,16 @@ def received(output: Output, wait: str | None, timeout: float, peer: str | None)
     output.show(result, _arrived(result))
 
 
-@command("transfers", example="comity transfers")
+@command("transfers", example="comity transfers --watch")
+@click.option("--watch", is_flag=True, help="Show what runs, whoever began it, until Ctrl-C.")
 @click.pass_obj
-def transfers(output: Output) -> None:
+def transfers(output: Output, watch: bool) -> None:
     """List what is on its way, and what was."""
+    if watch:
+        display = WatchDisplay(output)
+        for progress in sdk.watch(Client()):
+            display.update(progress)
+        return
     result = sdk.transfers(Client())
     output.show(result, _moving(result))
 
@@ -64,6 +83,13 @@ def cancel(output: Output, transfer: str) -> None:
     """
     result = sdk.cancel(Client(), transfer)
     output.show(result, _cancelled(result))
+
+
+def _queued(result: QueueResult) -> Iterator[str]:
+    before = result.position - 1
+    behind = f", after {before} other{'s' * (before != 1)}" if before else ""
+    yield f"Queued: {result.name} ({wording.size(result.bytes)})"
+    yield f"It is sent when {result.to} is there{behind}. See: comity transfers"
 
 
 def _cancelled(result: CancelResult) -> Iterator[str]:
@@ -96,7 +122,7 @@ def _moving(result: TransfersResult) -> list[str]:
             transfer.peer,
             transfer.name,
             wording.size(transfer.bytes),
-            _state(transfer.state, transfer.bytes_done, transfer.bytes, transfer.problem),
+            _state(transfer),
             transfer.path or "-",
             wording.moment(transfer.started_at),
         )
@@ -105,7 +131,12 @@ def _moving(result: TransfersResult) -> list[str]:
     return table(("ID", "", "PEER", "NAME", "SIZE", "STATE", "PATH", "STARTED"), rows)
 
 
-def _state(state: str, done: int, total: int, problem: str) -> str:
-    if state == "running":
-        return f"{100 * done // max(total, 1)}%"
-    return f"{state}: {problem}" if problem else state
+def _state(transfer: Transfer) -> str:
+    if transfer.state == "running":
+        words = [f"{100 * transfer.bytes_done // max(transfer.bytes, 1)}%"]
+        if transfer.mb_per_s is not None:
+            words.append(f"{transfer.mb_per_s:.1f} MB/s")
+        if transfer.remaining is not None:
+            words.append(f"{wording.span(transfer.remaining)} left")
+        return ", ".join(words)
+    return f"{transfer.state}: {transfer.problem}" if transfer.problem else transfer.state

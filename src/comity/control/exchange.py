@@ -11,18 +11,47 @@ from comity.control.codec import json_name
 @dataclass(frozen=True)
 class SendFileRequest:
     """``file`` names a descriptor that the caller handed over beforehand (SECURITY.md rule 15), never a
-    path.
+    path. ``limit``: bytes a second.
     """
 
     peer: str
     name: str
     file: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class QueueFileRequest:
+    """As ``SendFileRequest``, for a peer that may be away. ``path`` is where the file of the descriptor lies:
+    the daemon opens there that file and no other.
+    """
+
+    peer: str
+    name: str
+    file: str
+    path: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class QueueResult:
+    """``position``: 1 is the next one that ``to`` gets."""
+
+    transfer: str
+    name: str
+    bytes: int
+    to: str
+    state: str
+    position: int
 
 
 @dataclass(frozen=True)
 class Progress:
     """One line of a running transfer: what is on its way (``state``: ``connecting``, ``sending``,
-    ``verifying``, ``reconnecting``).
+    ``verifying``, ``reconnecting``, ``receiving``; where it is watched from outside also how it ended).
+
+    ``mb_per_s`` is over the last seconds, ``remaining`` the seconds that it will take at that rate.
+    ``bytes_skipped`` did not travel, because the other side had them.
     """
 
     transfer: str
@@ -34,6 +63,10 @@ class Progress:
     seconds: float
     mb_per_s: float
     path: str | None
+    bytes_skipped: int = 0
+    remaining: float | None = None
+    direction: str = "out"
+    peer: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +135,10 @@ class ReceivedResult:
 
 @dataclass(frozen=True)
 class Transfer:
-    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``interrupted``, ``done``, ``failed``."""
+    """``direction``: ``out`` or ``in``; ``state``: ``running``, ``interrupted``, ``done``, ``failed``,
+    ``cancelled``, ``queued`` (it is sent when the peer is there). ``mb_per_s`` and ``remaining`` (seconds)
+    are of what runs.
+    """
 
     transfer: str
     direction: str
@@ -116,6 +152,8 @@ class Transfer:
     problem: str = ""
     digest: str | None = None
     receipt: str | None = None
+    mb_per_s: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True)

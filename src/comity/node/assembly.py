@@ -41,6 +41,7 @@ from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
 from comity.storage.sealing import SealingKeyStore
+from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
 from comity.transport.rendezvous_keeper import FINAL
 
@@ -121,6 +122,8 @@ def assemble(ground: Ground) -> Node:
             notary=notary,
             db=db,
             store=ExchangeStore(db),
+            queue=SendQueue(db),
+            sessions=sessions,
             blobs=ground.blobs,
             clock=clock,
             entropy=entropy,

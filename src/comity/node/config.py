@@ -122,8 +122,9 @@ def on_record(found: Settings) -> dict[str, str]:
     told = {
         field.name: _told(getattr(found, field.name))
         for field in dataclasses.fields(found)
-        if field.name not in ("join", "outlet", "foreground", "log_format")
+        if field.name not in ("join", "outlet", "foreground", "log_format", "exchange")
     }
+    told |= {name: _told(value) for name, value in dataclasses.asdict(found.exchange).items()}
     network = f"{join.authority}/{join.network}#{join.fingerprint}"
     proxy = "" if found.outlet.proxy is None else str(found.outlet.proxy)
     return told | {

@@ -91,6 +91,7 @@ class _Life:
                     tasks.create_task(self._stay_registered()),
                     tasks.create_task(node.evidence.witness.run()),
                     tasks.create_task(node.charters.run()),
+                    tasks.create_task(node.exchange.run()),
                 }
                 await self._announce()
                 await self._stop.wait()

@@ -139,6 +139,16 @@ def transfers() -> Ask[control.TransfersResult]:
     return Ask("transfers", None, control.TransfersResult)
 
 
+def queue_file(request: control.QueueFileRequest) -> Ask[control.QueueResult]:
+    """Send a file when its peer is there."""
+    return Ask("queue-file", request, control.QueueResult)
+
+
+def cancel(request: control.CancelRequest) -> Ask[control.CancelResult]:
+    """End a transfer for good."""
+    return Ask("cancel", request, control.CancelResult)
+
+
 def publish(request: control.PublishRequest) -> Ask[control.PublishResult]:
     """Store events, here or with a peer."""
     return Ask("publish", request, control.PublishResult, limits.EVENTS_PUBLISH_TIMEOUT)

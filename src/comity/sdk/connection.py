@@ -74,14 +74,24 @@ class Node(TrustedNode):
 
     # ── artifacts ─────────────────────────────────────────────────────────────────────────────────────
 
-    def send(self, peer: str, path: Path_, *, progress: Progress | None = None) -> control.SendResult:
+    def send(
+        self, peer: str, path: Path_, *, progress: Progress | None = None, limit: int | None = None
+    ) -> control.SendResult:
         """Send a file, whole and verified, and return once the peer's signed receipt is here.
 
-        ``progress`` is called in this thread, several times a second. FileUnusable, NameRefused, FileChanged,
-        TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
-        VerificationFailed.
+        ``progress`` is called in this thread, several times a second; ``limit``: bytes a second.
+        FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused,
+        DiskFull, InboxFull, TransferFailed, TransferCancelled, VerificationFailed.
         """
-        return exchange.send_file(self.client, peer, path, progress or unwatched)
+        return exchange.send_file(self.client, peer, path, progress or unwatched, limit=limit)
+
+    def queue(self, peer: str, path: Path_, *, limit: int | None = None) -> control.QueueResult:
+        """Have a file sent when the peer is there, through restarts of both, and return at once.
+
+        It is sent as it is now or not at all; ``transfers`` tells. ``limit``: bytes a second. FileUnusable,
+        NameRefused, TooLarge, UntrustedPeer, Denied.
+        """
+        return exchange.queue_file(self.client, peer, path, limit=limit)
 
     def received(
         self,
@@ -120,6 +130,10 @@ class Node(TrustedNode):
     def transfers(self) -> tuple[control.Transfer, ...]:
         """What is on its way, in both directions, and what was; the newest first."""
         return self.client.ask(asks.transfers()).transfers
+
+    def cancel(self, transfer: str) -> control.CancelResult:
+        """End a transfer for good, in either direction. UnknownTransfer; InvalidInput where it is over."""
+        return exchange.cancel(self.client, transfer)
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────
 

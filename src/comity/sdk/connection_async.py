@@ -150,15 +150,30 @@ class AsyncNode:
 
     # ── artifacts ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def send(self, peer: str, path: Path_, *, progress: Progress | None = None) -> control.SendResult:
+    async def send(
+        self, peer: str, path: Path_, *, progress: Progress | None = None, limit: int | None = None
+    ) -> control.SendResult:
         """As ``Node.send``."""
         descriptor = await asyncio.to_thread(open_to_send, path)
         try:
             name = name_of(path)
-            request = control.SendFileRequest(peer, name, await self.client.hand_over(descriptor))
+            request = control.SendFileRequest(peer, name, await self.client.hand_over(descriptor), limit)
         finally:
             os.close(descriptor)
         return await self.client.follow("send-file", request, control.SendResult, progress or unwatched)
+
+    async def queue(self, peer: str, path: Path_, *, limit: int | None = None) -> control.QueueResult:
+        """As ``Node.queue``."""
+        descriptor = await asyncio.to_thread(open_to_send, path)
+        try:
+            name = name_of(path)
+            where = await asyncio.to_thread(os.path.realpath, path)
+            file = await self.client.hand_over(descriptor)
+        finally:
+            os.close(descriptor)
+        return await self.client.ask(
+            asks.queue_file(control.QueueFileRequest(peer, name, file, where, limit))
+        )
 
     async def received(
         self,
@@ -189,6 +204,10 @@ class AsyncNode:
     async def transfers(self) -> tuple[control.Transfer, ...]:
         """As ``Node.transfers``."""
         return (await self.client.ask(asks.transfers())).transfers
+
+    async def cancel(self, transfer: str) -> control.CancelResult:
+        """As ``Node.cancel``."""
+        return await self.client.ask(asks.cancel(control.CancelRequest(transfer)))
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from comity.control import (
     CancelRequest,
     CancelResult,
     Progress,
+    QueueFileRequest,
+    QueueResult,
     ReceivedRequest,
     ReceivedResult,
     SendFileRequest,
     SendResult,
     TransfersResult,
 )
+from comity.control.codec import from_plain
 from comity.errors import FileUnusable
 from comity.identity.text import printable
 from comity.protocol.exchange.names import check_name
@@ -39,21 +42,45 @@ _REASONS = {
 
 
 def send_file(
-    client: Client, peer: str, path: str | os.PathLike[str], progress: Callable[[Progress], None]
+    client: Client,
+    peer: str,
+    path: str | os.PathLike[str],
+    progress: Callable[[Progress], None],
+    *,
+    limit: int | None = None,
 ) -> SendResult:
     """Send the file or folder at ``path``, whole and verified; returns once the peer's receipt is here.
 
-    ``progress`` is called in this thread, several times a second. Raises FileUnusable, NameRefused,
-    FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused, DiskFull, TransferFailed,
-    VerificationFailed.
+    ``progress`` is called in this thread, several times a second. ``limit``: bytes a second. Raises
+    FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused,
+    DiskFull, InboxFull, TransferFailed, TransferCancelled, VerificationFailed.
     """
     descriptor = open_to_send(path)
     try:
         name = name_of(path)
-        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor))
+        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor), limit=limit)
     finally:
         os.close(descriptor)
     return client.follow("send-file", request, SendResult, progress)
+
+
+def queue_file(
+    client: Client, peer: str, path: str | os.PathLike[str], *, limit: int | None = None
+) -> QueueResult:
+    """Have the file at ``path`` sent when the peer is there, through restarts; returns at once.
+
+    It is sent as it is now: if it changes before, it is not sent, and ``transfers`` says so. Raises
+    FileUnusable, NameRefused, TooLarge, UntrustedPeer, Denied.
+    """
+    descriptor = open_to_send(path)
+    try:
+        name = name_of(path)
+        where = os.path.realpath(path)
+        token = client.hand_over(descriptor)
+        request = QueueFileRequest(peer=peer, name=name, file=token, path=where, limit=limit)
+    finally:
+        os.close(descriptor)
+    return client.ask(asks.queue_file(request))
 
 
 def received(client: Client, request: ReceivedRequest) -> ReceivedResult:
@@ -66,9 +93,16 @@ def transfers(client: Client) -> TransfersResult:
     return client.ask(asks.transfers())
 
 
+def watch(client: Client) -> Iterator[Progress]:
+    """What runs, in both directions, again and again; each transfer once more as it ended. Without an end."""
+    with client.listen("watch-transfers", None) as lines:
+        while True:
+            yield from_plain(lines.next(None)["progress"], Progress)
+
+
 def cancel(client: Client, transfer: str) -> CancelResult:
     """End a transfer for good, by its id or the beginning of it: UnknownTransfer, InvalidInput."""
-    return client.call("cancel", CancelRequest(transfer), CancelResult)
+    return client.ask(asks.cancel(CancelRequest(transfer)))
 
 
 def name_of(path: str | os.PathLike[str]) -> str:

@@ -1,5 +1,6 @@
 """Transfers and their receipts: one row each, kept for good, because the receipt is evidence.
 
+    queued ──► running            what waits for its peer; back again after an attempt that came to nothing
     running ──► done                      what went out
     running ──► committing ──► done       what came in; ``committing`` names the file that is about to appear
     running, committing ──► failed
@@ -72,6 +73,7 @@ class NewTransfer:
     agreement: str
     started: float
     nonce: str = ""
+    state: Literal["running", "queued"] = "running"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +159,10 @@ class ExchangeStore:
         return found[0] if found else None
 
     def interrupted_ones(self) -> list[StoredTransfer]:
-        """All that can be taken up again, the newest first."""
-        return self._select("state = 'interrupted' ORDER BY ended DESC, id DESC")
+        """All that wait for somebody to take them up again, the newest first; the queue's go on by itself."""
+        return self._select(
+            "state = 'interrupted' AND id NOT IN (SELECT transfer FROM queued) ORDER BY ended DESC, id DESC"
+        )
 
     def get(self, row: int) -> StoredTransfer:
         """The row that ``begin`` made."""
@@ -168,10 +172,10 @@ class ExchangeStore:
         """The row of a transfer that runs from now on; its id must not be known."""
         cursor = self._db.execute(
             "INSERT INTO transfer (direction, peer, transfer, hostname, address, name, bytes, agreement,"
-            " started, nonce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " started, nonce, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(new.direction, new.peer.hex, new.transfer, new.hostname, new.address),
-                *(new.name, new.bytes, new.agreement, new.started, new.nonce),
+                *(new.name, new.bytes, new.agreement, new.started, new.nonce, new.state),
             ),
         )
         row = cursor.lastrowid
@@ -214,6 +218,10 @@ class ExchangeStore:
             "UPDATE transfer SET state = 'running', ended = NULL, problem = '' WHERE id = ?", (row,)
         )
 
+    def requeued(self, row: int, problem: str) -> None:
+        """It could not be begun, and waits on."""
+        self._db.execute("UPDATE transfer SET state = 'queued', problem = ? WHERE id = ?", (problem, row))
+
     def interrupted(
         self, row: int, ended: float, problem: str, *, done: int = 0, path: str | None = None
     ) -> None:
@@ -246,28 +254,14 @@ class ExchangeStore:
         """What this peer is still to be told of, the oldest first."""
         return self._select("peer = ? AND state = 'cancelled' AND owed = 1 ORDER BY id", peer.hex)
 
+    def owed_peers(self) -> list[PublicKey]:
+        """Those who are still to be told of something."""
+        rows = self._db.execute("SELECT DISTINCT peer FROM transfer WHERE state = 'cancelled' AND owed = 1")
+        return [PublicKey.from_hex(row[0]) for row in rows]
+
     def beginning(self, text: str, limit: int) -> list[StoredTransfer]:
         """Transfers whose id begins with these hexadecimal digits, the newest first."""
         return self._select("substr(transfer, 1, ?) = ? ORDER BY id DESC LIMIT ?", len(text), text, limit)
-
-    # ── what a peer's artifacts take here ─────────────────────────────────────────────────────────────
-
-    def occupied(self, peer: PublicKey) -> int:
-        """Logical bytes of what came from this peer and lies here, or is on its way."""
-        row = self._db.execute(
-            "SELECT COALESCE(SUM(bytes), 0) FROM transfer WHERE peer = ? AND direction = 'in' AND ("
-            " state IN ('running', 'committing', 'interrupted') OR (state = 'done' AND removed IS NULL))",
-            (peer.hex,),
-        ).fetchone()
-        return int(row[0])
-
-    def lying(self, peer: PublicKey) -> list[StoredTransfer]:
-        """Received files of this peer that are not known to be gone."""
-        return self._select("peer = ? AND direction = 'in' AND state = 'done' AND removed IS NULL", peer.hex)
-
-    def removed(self, row: int, at: float) -> None:
-        """A received file is not in its place any more."""
-        self._db.execute("UPDATE transfer SET removed = ? WHERE id = ?", (at, row))
 
     # ── lists ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,7 @@ from comity.storage import (
     exchange,
     forwarding,
     sealing,
+    sendqueue,
     settled,
     trust,
     usage,
@@ -30,6 +31,7 @@ MIGRATIONS = (
     + sealing.TABLES
     + trust.TABLES
     + exchange.TABLES
+    + sendqueue.TABLES
     + events.TABLES
     + witness.TABLES
     + settled.TABLES

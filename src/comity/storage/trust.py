@@ -103,6 +103,11 @@ class TrustStore:
         """Every relationship, oldest first."""
         return self._relationships("")
 
+    def count(self) -> int:
+        """How many relationships there are."""
+        query = "SELECT COUNT(*) FROM relationship WHERE realm = ?"
+        return int(self._db.execute(query, (self._realm,)).fetchone()[0])
+
     def named(self, hostname: str) -> list[Relationship]:
         """Relationships under a hostname: more than one where a name has changed hands."""
         return self._relationships("AND hostname = ?", hostname)
@@ -229,6 +234,11 @@ class TrustStore:
             "INSERT INTO outbox (realm, peer, message_id, envelope) VALUES (?, ?, ?, ?)",
             (self._realm, peer.hex, message_id.hex(), envelope.decode()),
         )
+
+    def owed_to(self, peer: PublicKey) -> int:
+        """How many statements this peer has still to take."""
+        query = "SELECT COUNT(*) FROM outbox WHERE realm = ? AND peer = ?"
+        return int(self._db.execute(query, (self._realm, peer.hex)).fetchone()[0])
 
     def outbox(self) -> list[OutboxItem]:
         """What is owed, oldest first."""

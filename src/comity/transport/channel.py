@@ -19,7 +19,7 @@ from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.protocol.framing import HEADER, Kind, header, parse_header
 from comity.transport.bounds import Bounds
-from comity.transport.interface import Buffer
+from comity.transport.interface import Buffer, Pace
 from comity.transport.introduction import answer, call
 from comity.transport.landing import Landing
 from comity.transport.tally import size_of
@@ -157,14 +157,16 @@ class SecureChannel:
         """In the loop: take the channel back, which the thread has left. LinkLost if it has ended."""
         self._socket.to_loop()
 
-    def write_frame_blocking(self, kind: Kind, *parts: Buffer) -> None:
-        """One frame from a thread, large parts uncopied. LinkLost."""
+    def write_frame_blocking(self, kind: Kind, *parts: Buffer, pace: Pace | None = None) -> None:
+        """One frame from a thread, large parts uncopied, as fast as ``pace`` lets it go. LinkLost."""
         head = header(kind, sum(map(size_of, parts)))
         with self._socket.entered():
             for piece in _pieces(head, parts):
-                sent = 0
+                sent = allowed = 0
                 while sent < len(piece):
-                    sent += self._socket.block(self._socket.connection.send, piece[sent:])
+                    if sent == allowed:
+                        allowed += self._socket.paced(pace, len(piece) - sent)
+                    sent += self._socket.block(self._socket.connection.send, piece[sent:allowed])
                 self._count_sent(len(piece))
 
     def read_frame_blocking(self, landing: Landing, limit: int) -> tuple[Kind, memoryview]:

@@ -35,6 +35,10 @@ class LinkInfo:
     via: str = ""
 
 
+#: Asked by a lane's thread how many of so many bytes may be written now. It may wait a moment; 0: ask again.
+Pace = Callable[[int], int]
+
+
 class Lane(Protocol):
     """The blocking face of a stream: bytes in bulk, moved by one thread.
 
@@ -50,8 +54,11 @@ class Lane(Protocol):
     def peer(self) -> PublicKey:
         """Whose key is at the other end."""
 
-    def send(self, *parts: Buffer) -> None:
-        """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``."""
+    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+        """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``.
+
+        ``pace`` says how fast; without it as fast as the line takes it.
+        """
 
     def receive(self) -> memoryview | None:
         """The next DATA frame's body, valid until the call after the next one, so that one frame can be

@@ -15,7 +15,7 @@ from comity import limits
 from comity.errors import ComityError, LinkLost, LocalProtocolError
 from comity.protocol.framing import Kind
 from comity.transport.bounds import Bounds
-from comity.transport.interface import Buffer
+from comity.transport.interface import Buffer, Pace
 from comity.transport.landing import Landing
 from comity.transport.links import Link
 from comity.transport.tally import Tally, size_of
@@ -38,14 +38,14 @@ class LinkLane:
         self._turn = 0
         self._lock = threading.Lock()  # around ``over``: an abort must not hit the link's next stream
 
-    def send(self, *parts: Buffer) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         self._require()
         self._tally.check_sending()
         size = sum(map(size_of, parts))
         if size > limits.LANE_FRAME_BYTES:
             raise LocalProtocolError(f"a frame of {size} bytes for a lane")
         try:
-            self._channel.write_frame_blocking(Kind.DATA, *parts)
+            self._channel.write_frame_blocking(Kind.DATA, *parts, pace=pace)
         except ComityError:
             self.abort()
             raise

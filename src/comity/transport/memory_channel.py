@@ -17,10 +17,11 @@ from comity.errors import LinkLost, LocalProtocolError, RemoteProtocolError
 from comity.identity.keys import PublicKey
 from comity.protocol.framing import Kind
 from comity.transport.channel import SecureChannel
-from comity.transport.interface import Buffer
+from comity.transport.interface import Buffer, Pace
 from comity.transport.landing import Landing
 from comity.transport.memory_links import End, Message
 from comity.transport.simulation import VirtualTimeLoop
+from comity.transport.tally import size_of
 from comity.transport.tls import CIPHER, GROUP, VERSION
 
 T = TypeVar("T")
@@ -76,7 +77,11 @@ class MemoryChannel(SecureChannel):
         if self._over:
             raise LinkLost("the link was ended on this side")
 
-    def write_frame_blocking(self, kind: Kind, *parts: Buffer) -> None:
+    def write_frame_blocking(self, kind: Kind, *parts: Buffer, pace: Pace | None = None) -> None:
+        left = sum(map(size_of, parts))
+        while pace is not None and left:
+            left -= pace(left)
+            self._require(thread=True)
         self._require(thread=True)
         self._call(self._send(kind, parts))
 

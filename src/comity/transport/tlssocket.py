@@ -26,6 +26,7 @@ from OpenSSL import SSL
 
 from comity import limits
 from comity.errors import LinkLost
+from comity.transport.interface import Pace
 from comity.transport.readiness import Readiness
 from comity.transport.silence import silent
 from comity.transport.tls import RECORD_BYTES
@@ -112,6 +113,14 @@ class TlsSocket:
                     raise LinkLost(why) from None
             except SSL.Error as error:
                 raise LinkLost(ENDED_HERE if self._ended else cause(error)) from error
+
+    def paced(self, pace: Pace | None, size: int) -> int:
+        """How many of ``size`` bytes a thread that has ``entered`` may write now; LinkLost once it ended."""
+        if pace is None:
+            return size
+        while not (allowed := pace(size)):
+            self._check()
+        return allowed
 
     def to_thread(self, timeout: float) -> None:
         """Make the descriptor blocking; nothing moves for ``timeout`` seconds at most."""

@@ -1,7 +1,8 @@
-"""Artifacts: send-file, received, transfers, cancel.
+"""Artifacts: send-file, received, transfers, watch-transfers, cancel.
 
 ``send-file`` answers with one JSON object a line: ``{"progress": …}`` any number of times, then ``{"result":
-…}`` or ``{"error": …}``. A client that hangs up cancels its transfer.
+…}`` or ``{"error": …}``. A client that hangs up interrupts its transfer. ``watch-transfers`` is lines of
+``{"progress": …}`` of all of them, without an end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import msgspec
 from fastapi import APIRouter, Response
@@ -39,6 +41,14 @@ def routes(operations: Operations) -> APIRouter:
         lines = _sending(exchange, request, descriptor)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
+    @router.post("/queue-file", response_model=control.QueueResult)
+    async def queue_file(request: control.QueueFileRequest) -> Response:
+        descriptor = operations.take_file(request.file)
+        try:
+            return reply(await exchange.queue(request, descriptor))
+        finally:
+            os.close(descriptor)
+
     @router.post("/received", response_model=control.ReceivedResult)
     async def received(request: control.ReceivedRequest) -> Response:
         return reply(await exchange.received(request))
@@ -46,6 +56,14 @@ def routes(operations: Operations) -> APIRouter:
     @router.post("/transfers", response_model=control.TransfersResult)
     async def transfers() -> Response:
         return reply(exchange.transfers())
+
+    @router.post(
+        "/watch-transfers",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/x-ndjson": {}}, "description": "lines of progress"}},
+    )
+    async def watch_transfers() -> Response:
+        return StreamingResponse(_watching(exchange), media_type="application/x-ndjson")
 
     @router.post("/cancel", response_model=control.CancelResult)
     async def cancel(request: control.CancelRequest) -> Response:
@@ -83,6 +101,12 @@ async def _sending(
             yield _line("error", failure(error))
     finally:
         os.close(descriptor)
+
+
+async def _watching(exchange: ExchangeService) -> AsyncIterator[bytes]:
+    async with aclosing(exchange.watch()) as seen:
+        async for progress in seen:
+            yield _line("progress", to_plain(progress))
 
 
 def _line(name: str, value: object) -> bytes:

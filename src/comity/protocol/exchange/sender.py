@@ -96,6 +96,7 @@ class Sender:
         self._judged = 0
         self._wanted = bytearray(offer.chunks)
         self._working = 0
+        self._asked_bytes = 0
         self._all = False
 
     @property
@@ -108,9 +109,9 @@ class Sender:
         return Need.CONTENT if hashing and room else Need.PEER
 
     @property
-    def bytes_done(self) -> int:
-        """Logical bytes that the peer has, or that were sent once all outputs so far are carried out."""
-        return self.manifest.offset(self._judged)
+    def bytes_skipped(self) -> int:
+        """Logical bytes that the peer looked at and did not ask for: it has them."""
+        return self.manifest.offset(self._judged) - self._asked_bytes
 
     def handle(self, event: SenderEvent, now: float) -> list[SenderOutput]:
         """Advance by one event. A peer that breaks the protocol is told so and ends in Failed."""
@@ -194,6 +195,7 @@ class Sender:
                     raise RemoteProtocolError(f"the peer asked for chunk {index} twice")
                 self._wanted[index] = 1
                 offset, length = self.manifest.offset(index), self.manifest.length(index)
+                self._asked_bytes += length
                 outputs.append(SendChunk(index, offset, length))
         return outputs + self._close_when_judged()
 

@@ -97,10 +97,10 @@ class Sharing:
         member.size, member.wrote_at = size, None
 
     def pause(self, transfer: int) -> None:
-        """It has written what it was granted, and does something else."""
+        """It has written what it was granted, and wants nothing for now."""
         member = self._members.get(transfer)
         if member is not None:
-            member.wrote_at = None
+            member.size, member.wrote_at = 0, None
 
     def grant(self, now: float) -> list[int]:
         """Those that may write what they asked for from now on."""

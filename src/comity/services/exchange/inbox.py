@@ -153,7 +153,8 @@ class Inbox:
         part = part_of(peer.key.hex, offer.transfer)
         held = stored is not None and part in around.blobs.parts()
         theirs = sum(arrival.peer.key == peer.key for arrival in self._arriving.values())
-        if theirs >= limits.RECEIVING_PER_PEER or len(self._arriving) >= limits.RECEIVING_AT_ONCE:
+        places = limits.RECEIVING_AT_ONCE - (limits.RECEIVING_RESERVED if theirs else 0)
+        if theirs >= limits.RECEIVING_PER_PEER or len(self._arriving) >= places:
             raise RateLimited("too many transfers are under way", hint="wait for one to end, then try again")
         if stored is None or stored.state == "failed":
             self._quota.require(peer.key, offer.bytes)
@@ -173,7 +174,14 @@ class Inbox:
             agreement=offer.agreement,
             started=around.clock.now(),
         )
-        meter = Meter(transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock)
+        meter = Meter(
+            transfer=offer.transfer,
+            name=offer.name,
+            size=offer.bytes,
+            clock=around.clock,
+            direction="in",
+            peer=peer.hostname,
+        )
         meter.path = stream.info.path
         if stored is None:
             row = around.store.begin(new)

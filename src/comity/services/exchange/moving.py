@@ -14,7 +14,7 @@ import threading
 
 from comity.errors import LinkLost
 from comity.identity.keys import PublicKey
-from comity.transport.interface import Buffer, Lane, LinkInfo
+from comity.transport.interface import Buffer, Lane, LinkInfo, Pace
 
 
 class MovingLane:
@@ -57,10 +57,10 @@ class MovingLane:
             unused.abort()
         return True
 
-    def send(self, *parts: Buffer) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         if self._leads and self._take_coming():
             self._receiving.end()
-        self._sending.send(*parts)
+        self._sending.send(*parts, pace=pace)
 
     def receive(self) -> memoryview | None:
         if self._ahead is not None:

@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass
 
 from comity.control.exchange import SendFileRequest
+from comity.errors import Denied, TransferFailed
 from comity.policy.operation import Operation
 from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, FOLDER, Offer
@@ -55,13 +56,19 @@ class Offering:
 
 
 async def make_offering(
-    around: Surroundings, threads: Threads, request: SendFileRequest, peer: KnownPeer, fd: int
+    around: Surroundings,
+    threads: Threads,
+    request: SendFileRequest,
+    peer: KnownPeer,
+    fd: int,
+    *,
+    queued: int | None = None,
 ) -> Offering:
-    """NameRefused, FileUnusable, FileChanged, TooLarge, Denied."""
+    """NameRefused, FileUnusable, FileChanged, TooLarge, Denied. ``queued``: the row that waited for it."""
     check_name(request.name)
     content = await threads.apart(open_content, fd)
     try:
-        return await _offering(around, threads, request.name, peer, content)
+        return await _offering(around, threads, request.name, peer, content, queued)
     except BaseException:
         content.close()
         raise
@@ -77,11 +84,19 @@ def open_content(fd: int) -> Outgoing:
 
 
 async def _offering(
-    around: Surroundings, threads: Threads, name: str, peer: KnownPeer, content: Outgoing
+    around: Surroundings,
+    threads: Threads,
+    name: str,
+    peer: KnownPeer,
+    content: Outgoing,
+    queued: int | None,
 ) -> Offering:
     agreement, listing = peer.agreement.digest, content.listing
     described = await describe(around, threads, content, name, peer.key)
-    before = around.store.waiting(peer.key, agreement, name, content.size)
+    if queued is None:
+        before = around.store.waiting(peer.key, agreement, name, content.size)
+    else:
+        before = _waited(around, queued, agreement, content.size)
     basis = around.store.sent_before(peer.key, agreement, name)
     planned = await threads.apart(plan, content, sparse=content.sparse, basis=basis)
     check_announced(content.size, len(planned.edges))
@@ -102,3 +117,13 @@ async def _offering(
     )
     offer, operation = permitted(around, offer, peer.key)
     return Offering(peer, offer, content, planned, operation, before)
+
+
+def _waited(around: Surroundings, row: int, agreement: str, size: int) -> StoredTransfer:
+    """The queued transfer, if it still waits and nothing about it is another now."""
+    stored = around.store.get(row)
+    if (stored.agreement, stored.bytes) != (agreement, size):
+        raise Denied("what was queued is not what would be sent now")
+    if stored.state not in ("queued", "interrupted"):
+        raise TransferFailed(f"it is {stored.state} already", hint="run comity transfers")
+    return stored

@@ -7,67 +7,42 @@ that says so, are one transaction. The file comes as a descriptor that stays the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from comity import limits
 from comity.control.exchange import Progress, SendFileRequest, SendResult
 from comity.errors import (
     ComityError,
+    Denied,
+    InvalidInput,
     LinkLost,
     PeerRefused,
     PeerUnreachable,
+    RateLimited,
     RemoteProtocolError,
     TimedOut,
-    TransferCancelled,
     TransferFailed,
     VerificationFailed,
 )
-from comity.policy.operation import Operation
+from comity.identity.keys import PublicKey
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
-from comity.protocol.exchange.messages import Offer
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
-from comity.services.exchange.content import Outgoing
+from comity.services.exchange.job import Job
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.offering import make_offering
-from comity.services.exchange.planning import Plan
-from comity.services.exchange.progress import Meter, rate
-from comity.services.exchange.records import (
-    record_cancellation,
-    record_delivery,
-    record_failure,
-    record_interruption,
-)
+from comity.services.exchange.pacer import Pacer
+from comity.services.exchange.progress import Meter
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
 from comity.services.exchange.surroundings import Surroundings
-from comity.services.exchange.terms import settle_quota
 from comity.services.exchange.threads import Threads
+from comity.services.exchange.turns import Turns
 from comity.services.trust import KnownPeer
-from comity.storage.exchange import Outcome
+from comity.storage.exchange import StoredTransfer
 from comity.transport.interface import Stream
-
-
-@dataclass
-class _Job:
-    """``begun``: the peer accepted it, now or before, so that it can be continued; ``fresh``: not before."""
-
-    row: int
-    peer: KnownPeer
-    offer: Offer
-    content: Outgoing
-    plan: Plan
-    running: Running
-    operation: Operation
-    begun: bool
-    fresh: bool
-
-    @property
-    def meter(self) -> Meter:
-        return self.running.meter
 
 
 class Outbox:
@@ -77,53 +52,71 @@ class Outbox:
         self._around = around
         self._threads = threads
         self._live = live
-        self._turns = asyncio.Semaphore(limits.SENDING_AT_ONCE)
+        self._turns = Turns(limits.SENDING_AT_ONCE, limits.SENDING_MOST)
+        self._pacer = Pacer(around.rules.bandwidth, around.clock)
 
     async def send(
         self, request: SendFileRequest, fd: int, progress: Callable[[Progress], None]
     ) -> SendResult:
         """See ``ExchangeService.send``."""
-        job = await self._begin(request, fd, progress)
+        return await self._send(lambda: self._begin(request, fd, progress))
+
+    async def send_queued(self, stored: StoredTransfer, request: SendFileRequest, fd: int) -> SendResult:
+        """The same for a transfer that waited in the queue: it keeps its row, and waits on where it must."""
+        peer = self._around.trust.known(PublicKey.from_hex(stored.peer))
+        if peer is None:
+            raise Denied(f"the agreement with {stored.hostname} has ended")
+
+        async def begin() -> Job:
+            return await self._prepare(request, fd, lambda _: None, peer, stored.id)
+
+        return await self._send(begin)
+
+    async def _send(self, begin: Callable[[], Awaitable[Job]]) -> SendResult:
+        job = await begin()
         taken_up = job.begun
         outcome = await self._carry(job)
         if isinstance(outcome, Failed) and taken_up and isinstance(outcome.error, VerificationFailed):
             # What the peer has of it is something else: the file changed since. From the beginning, then.
-            self._failed(job, outcome.error)
-            job = await self._begin(request, fd, progress)
+            job.failed(outcome.error)
+            job = await begin()
             outcome = await self._carry(job)
         if isinstance(outcome, Failed):
-            self._failed(job, outcome.error, refused=outcome.refused)
+            if job.queued and isinstance(outcome.error, RateLimited):
+                job.stopped(outcome.error)
+            else:
+                job.failed(outcome.error, refused=outcome.refused)
             raise outcome.error
-        return self._delivered(job, outcome)
+        return job.delivered(outcome)
 
-    async def _carry(self, job: _Job) -> Delivered | Failed:
+    async def _carry(self, job: Job) -> Delivered | Failed:
         """All attempts, in this job's turn; what ends them for good is on record when this raises."""
         try:
-            async with self._turns:
+            async with self._turns.turn(job.peer.key.hex):
                 return await self._persist(job)
         except LinkLost as error:
-            failure = self._lost(job, error)
-            self._stopped(job, failure)
+            failure = job.lost(error)
+            job.stopped(failure)
             raise failure from error
         except (PeerUnreachable, TimedOut) as error:
-            self._stopped(job, error)
+            job.stopped(error)
             raise
         except ComityError as error:
-            self._failed(job, error, refused=isinstance(error, PeerRefused))
+            job.failed(error, refused=isinstance(error, PeerRefused))
             raise
         except asyncio.CancelledError:
             if job.running.cancelled is None:
-                self._stopped(job, TransferFailed("it was interrupted here"))
+                job.stopped(TransferFailed("it was interrupted here"))
                 raise
             not_the_task()
-            self._failed(job, job.running.cancelled)
+            job.failed(job.running.cancelled)
             raise job.running.cancelled from None
         finally:
             self._live.pop(job.row, None)
             job.content.close()
             job.running.over.set()
 
-    async def _persist(self, job: _Job) -> Delivered | Failed:
+    async def _persist(self, job: Job) -> Delivered | Failed:
         """Go on after a lost link, as long as attempts move something, or pauses are left."""
         pauses = iter(self._around.pauses)
         while True:
@@ -140,29 +133,60 @@ class Outbox:
             job.meter.show("reconnecting")
             await asyncio.sleep(pause)
 
-    async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> _Job:
-        """Everything that can be refused without dialling, then the row."""
+    async def _begin(self, request: SendFileRequest, fd: int, watch: Callable[[Progress], None]) -> Job:
+        peer = await self._around.trust.resolve(request.peer)
+        return await self._prepare(request, fd, watch, peer, None)
+
+    async def _prepare(
+        self,
+        request: SendFileRequest,
+        fd: int,
+        watch: Callable[[Progress], None],
+        peer: KnownPeer,
+        row: int | None,
+    ) -> Job:
+        """Everything that can be refused without dialling, then the row; ``row``: that of a queued one."""
         around = self._around
-        peer = await around.trust.resolve(request.peer)
+        check_limit(request.limit)
         recover(around, self._live)
-        made = await make_offering(around, self._threads, request, peer, fd)
+        made = await make_offering(around, self._threads, request, peer, fd, queued=row)
         offer = made.offer
         meter = Meter(
-            transfer=offer.transfer, name=offer.name, size=offer.bytes, clock=around.clock, watch=watch
+            transfer=offer.transfer,
+            name=offer.name,
+            size=offer.bytes,
+            clock=around.clock,
+            watch=watch,
+            peer=peer.hostname,
         )
         try:
-            row = made.before.id if made.before else around.store.begin(made.row(around.clock.now()))
-            around.store.taken_up(row)
+            taken = made.before.id if made.before else around.store.begin(made.row(around.clock.now()))
+            if taken in self._live:
+                raise TransferFailed("it is under way already", hint="run comity transfers")
+            around.store.taken_up(taken)
         except BaseException:
             made.content.close()
             raise
         task = asyncio.current_task()
         running = Running(meter, task.cancel if task else lambda: None)
-        self._live[row] = running
-        fresh = made.before is None
-        return _Job(row, peer, offer, made.content, made.plan, running, made.operation, not fresh, fresh)
+        self._live[taken] = running
+        fresh = made.before is None or made.before.state == "queued"
+        return Job(
+            around=around,
+            row=taken,
+            peer=peer,
+            offer=offer,
+            content=made.content,
+            plan=made.plan,
+            running=running,
+            operation=made.operation,
+            limit=request.limit,
+            begun=not fresh,
+            fresh=fresh,
+            queued=made.before is not None and around.queue.holds(made.before.id),
+        )
 
-    async def _transfer(self, job: _Job) -> Delivered | Failed:
+    async def _transfer(self, job: Job) -> Delivered | Failed:
         around = self._around
         if (over := around.over(job.peer, job.operation)) is not None:  # it may have waited for its turn
             raise TransferFailed(f"before the file was sent: {over}")
@@ -185,11 +209,13 @@ class Outbox:
                     return output
             job.begun = True
             lane = MovingLane(stream.lane(), leads=True)
-            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock)
+            place = self._pacer.join(job.peer.key.hex, job.limit)
+            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock, place)
             try:
                 async with seeking(around, job.offer, lane):
                     return await self._threads.run(lane, sending.run, self._threads)
             finally:
+                place.leave()
                 lane.close()
 
     async def _answer(self, stream: Stream) -> bytes:
@@ -205,64 +231,8 @@ class Outbox:
             raise RemoteProtocolError("the peer ended the stream without an answer")
         return body
 
-    def _delivered(self, job: _Job, delivered: Delivered) -> SendResult:
-        around, offer, receipt = self._around, job.offer, delivered.receipt
-        paths = job.meter.paths or {job.meter.path or "": 0}  # where nothing had to travel
-        path = max(paths, key=paths.__getitem__)
-        outcome = Outcome(
-            digest=receipt.digest,
-            manifest=receipt.manifest,
-            receipt=delivered.envelope.digest,
-            envelope=delivered.envelope.to_json().decode(),
-        )
-        with around.db.transaction():
-            around.guard.consumed("send", job.peer.key, offer.transfer)
-            record_delivery(around, job.row, outcome, path)
-        seconds = job.meter.seconds
-        return SendResult(
-            transfer=offer.transfer,
-            name=offer.name,
-            bytes=offer.bytes,
-            digest=outcome.digest,
-            bytes_sent=job.meter.sent,
-            seconds=round(seconds, 3),
-            mb_per_s=rate(offer.bytes, seconds),
-            first_path=next(iter(paths)),
-            path=path,
-            paths=paths,
-            receipt=outcome.receipt,
-            manifest=outcome.manifest,
-            agreement=offer.agreement,
-            to=job.peer.hostname,
-        )
 
-    def _lost(self, job: _Job, error: LinkLost) -> TransferFailed:
-        peer, meter = job.peer, job.meter
-        if self._around.ended(peer):
-            message = f"the agreement with {peer.hostname} ended while {job.offer.name} was sent"
-            return TransferFailed(message, hint="run comity trust to see what is agreed")
-        if (over := self._around.over(peer, job.operation)) is not None:
-            return TransferFailed(
-                f"while {job.offer.name} was sent: {over}", hint="run comity charter status"
-            )
-        return TransferFailed(
-            f"the link to {peer.hostname} was lost after {meter.done} of {meter.size} bytes: {error.message}",
-            hint="run the same command again: it continues where it stopped",
-        )
-
-    def _stopped(self, job: _Job, error: ComityError) -> None:
-        """It can be continued, if it ever began and the agreement is in force."""
-        meter = job.meter
-        if job.begun and not self._around.ended(job.peer):
-            settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
-            record_interruption(self._around, job.row, error, done=meter.done, path=meter.path)
-        else:
-            self._failed(job, error)
-
-    def _failed(self, job: _Job, error: ComityError, *, refused: bool = False) -> None:
-        meter = job.meter
-        settle_quota(self._around, job.offer, job.peer.key, meter, begun=job.begun, fresh=job.fresh)
-        if isinstance(error, TransferCancelled):
-            record_cancellation(self._around, job.row, error, done=meter.done, path=meter.path)
-            return
-        record_failure(self._around, job.row, error, refused=refused, done=meter.done, path=meter.path)
+def check_limit(rate: int | None) -> None:
+    """InvalidInput where a transfer would be so slow that the peer takes it for dead."""
+    if rate is not None and rate < limits.RATE_LEAST:
+        raise InvalidInput(f"a bound of less than {limits.RATE_LEAST} bytes a second", hint="use 16kB/s")

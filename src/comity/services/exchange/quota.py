@@ -12,6 +12,7 @@ from comity import limits
 from comity.errors import InboxFull, TooLarge
 from comity.identity.keys import PublicKey
 from comity.services.exchange.surroundings import Surroundings
+from comity.storage.occupancy import Occupancy
 
 
 class Quota:
@@ -19,6 +20,7 @@ class Quota:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
+        self._occupancy = Occupancy(around.db)
         self._recounted: dict[str, float] = {}
 
     def require(self, peer: PublicKey, size: int) -> None:
@@ -39,13 +41,13 @@ class Quota:
 
     def _used(self, peer: PublicKey, fits: int) -> int:
         """Bytes that count; exact where they are more than ``fits``."""
-        store, now = self._around.store, self._around.clock.monotonic()
-        used = store.occupied(peer)
+        occupancy, now = self._occupancy, self._around.clock.monotonic()
+        used = occupancy.of(peer)
         last = self._recounted.get(peer.hex)
         if used <= fits or (last is not None and now - last < limits.QUOTA_RECOUNT_SECONDS):
             return used
         self._recounted[peer.hex] = now
-        for row in store.lying(peer):
-            if row.folder and row.stored and not self._around.blobs.present(row.folder, row.stored):
-                store.removed(row.id, self._around.clock.now())
-        return store.occupied(peer)
+        for file in occupancy.lying(peer):
+            if not self._around.blobs.present(file.folder, file.stored):
+                occupancy.removed(file.row, self._around.clock.now())
+        return occupancy.of(peer)

@@ -14,6 +14,12 @@ from comity.services.exchange.surroundings import Surroundings
 from comity.storage.exchange import Outcome, StoredTransfer
 
 
+def record_queued(around: Surroundings, row: int) -> None:
+    """It waits for its peer."""
+    with around.db.transaction():
+        _append(around, "exchange.queued", around.store.get(row))
+
+
 def record_delivery(around: Surroundings, row: int, outcome: Outcome, path: str) -> None:
     """What we sent arrived: the peer's receipt is verified."""
     with around.db.transaction():

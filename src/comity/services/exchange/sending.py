@@ -33,6 +33,7 @@ from comity.protocol.exchange.messages import chunk_header
 from comity.protocol.exchange.sender import Need, Sender, State
 from comity.services.exchange.content import Outgoing
 from comity.services.exchange.hashing import Hasher
+from comity.services.exchange.pacer import Place
 from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
@@ -43,13 +44,22 @@ class Sending:
     """An accepted transfer of ``content`` over ``lane``."""
 
     def __init__(
-        self, machine: Sender, content: Outgoing, plan: Plan, lane: Lane, meter: Meter, clock: Clock
+        self,
+        machine: Sender,
+        content: Outgoing,
+        plan: Plan,
+        lane: Lane,
+        meter: Meter,
+        clock: Clock,
+        place: Place,
     ) -> None:
         self._machine = machine
         self._content = content
         self._lane = lane
         self._meter = meter
         self._clock = clock
+        self._place = place
+        self._sent_before = meter.sent  # in earlier attempts
         self._hasher = Hasher(content, plan)
         self._chunk = memoryview(b"")  # for what has to be read again
 
@@ -73,7 +83,7 @@ class Sending:
             outcome = self._step(event)
             if outcome is not None:
                 return outcome
-            self._meter.done = self._machine.bytes_done
+            self._count()
             self._meter.show("verifying" if self._machine.state is State.CLOSED else "sending")
 
     def _hashed(self) -> SenderEvent:
@@ -114,10 +124,27 @@ class Sending:
                 self._chunk = memoryview(bytearray(chunk.length))
             piece = self._chunk[: chunk.length]
             self._content.read_into(chunk.offset, piece)
-        self._lane.send(chunk_header(chunk.index), piece)
+        self._count()
+        self._lane.send(chunk_header(chunk.index), piece, pace=self._pace)
+        self._place.pause()
         self._hasher.give_back()
+        self._meter.partly = 0
         self._meter.travelled(chunk.length, self._lane.info.path)
+        self._count()
         self._meter.show("sending")
+
+    def _pace(self, left: int) -> int:
+        """Implements ``transport.interface.Pace``: the place decides, and it is seen how far a chunk is."""
+        allowed = self._place(left)
+        if allowed < left:
+            self._meter.partly += allowed
+            self._meter.show("sending")
+        return allowed
+
+    def _count(self) -> None:
+        meter, skipped = self._meter, self._machine.bytes_skipped
+        meter.skipped = max(0, skipped - self._sent_before)  # what it has from earlier attempts did travel
+        meter.done = skipped + meter.sent - self._sent_before
 
     def _explained(self, outcome: Delivered | Failed) -> Delivered | Failed:
         """A chunk that the peer found to be different is a file that changed after it was hashed."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 from comity import limits
 from comity.clock import rfc3339
@@ -15,6 +16,8 @@ from comity.control.exchange import (
     CancelRequest,
     CancelResult,
     Progress,
+    QueueFileRequest,
+    QueueResult,
     ReceivedFile,
     ReceivedRequest,
     ReceivedResult,
@@ -34,6 +37,7 @@ from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.cancelling import Cancelling
 from comity.services.exchange.inbox import Inbox
 from comity.services.exchange.outbox import Outbox
+from comity.services.exchange.queueing import Queueing
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live
 from comity.services.exchange.surroundings import Surroundings
@@ -51,6 +55,7 @@ class ExchangeService:
         self._arrived = asyncio.Event()
         self._outbox = Outbox(around, self._threads, self._live)
         self._cancelling = Cancelling(around, self._live)
+        self._queueing = Queueing(around, self._outbox, self._cancelling)
         self._inbox = Inbox(around, self._threads, self._live, self._announce, self._cancelling.heard)
 
     def start(self) -> None:
@@ -110,12 +115,38 @@ class ExchangeService:
         rows = self._around.store.newest(limits.TRANSFERS_LISTED)
         return TransfersResult(transfers=tuple(self._transfer(row) for row in rows))
 
+    async def queue(self, request: QueueFileRequest, fd: int) -> QueueResult:
+        """Send the file when the peer is there; returns at once. What waits survives restarts, in order.
+
+        ``path`` is where the file that ``fd`` reads lies; it is sent as it is now, or not at all. Raises what
+        ``send`` raises before anything is dialled; TooLarge also where too much waits already.
+        """
+        return await self._queueing.add(request, fd)
+
+    async def run(self) -> None:
+        """Send what is queued as its peers appear, until cancelled."""
+        await self._queueing.run()
+
     async def cancel(self, request: CancelRequest) -> CancelResult:
         """End a transfer in either direction for good, and tell the peer now if it can be reached.
 
         ``transfer`` is its id, or the beginning of it. UnknownTransfer; InvalidInput where it is over.
         """
         return await self._cancelling.cancel(request)
+
+    async def watch(self) -> AsyncGenerator[Progress, None]:
+        """What runs, in both directions, every ``limits.WATCH_EVERY`` seconds; and once more as it ended."""
+        seen: dict[int, Progress] = {}
+        while True:
+            for row, before in list(seen.items()):
+                if row not in self._live:
+                    del seen[row]
+                    stored = self._around.store.get(row)
+                    yield replace(before, state=stored.state, bytes_done=stored.bytes_done, path=stored.path)
+            for row, running in list(self._live.items()):
+                seen[row] = running.meter.look()
+                yield seen[row]
+            await asyncio.sleep(limits.WATCH_EVERY)
 
     def _announce(self) -> None:
         self._arrived.set()
@@ -146,21 +177,28 @@ class ExchangeService:
 
     def _transfer(self, row: StoredTransfer) -> Transfer:
         running = self._live.get(row.id)
-        meter = running.meter if running else None
+        now = running.meter.look() if running else None
         return Transfer(
             transfer=row.transfer,
             direction=row.direction,
             peer=row.hostname,
             name=row.name,
             bytes=row.bytes,
-            bytes_done=meter.done if meter else row.bytes_done,
-            state="running" if row.state == "committing" else row.state,
-            path=meter.path if meter else row.path,
+            bytes_done=now.bytes_done if now else row.bytes_done,
+            state=self._state(row),
+            path=now.path if now else row.path,
             started_at=rfc3339(row.started),
             problem=row.problem,
             digest=row.digest,
             receipt=row.receipt,
+            mb_per_s=now.mb_per_s if now else None,
+            remaining=now.remaining if now else None,
         )
+
+    def _state(self, row: StoredTransfer) -> str:
+        if row.state == "interrupted" and self._around.queue.holds(row.id):
+            return "queued"
+        return "running" if row.state == "committing" else row.state
 
 
 def _is_from(row: StoredTransfer, named: Address | PeerName | Card | Fingerprint) -> bool:

@@ -18,6 +18,7 @@ from comity.services.trust import KnownPeer
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.exchange import ExchangeStore
+from comity.storage.sendqueue import SendQueue
 from comity.transport.interface import Network
 
 #: What agreements and policies call it.
@@ -32,6 +33,13 @@ class Trust(Protocol):
 
     def known(self, peer: PublicKey) -> KnownPeer | None:
         """The peer with this key, if an agreement with it is in force."""
+
+
+class Sessions(Protocol):
+    """Who is there; ``services.session.SessionService`` knows."""
+
+    async def wait_up(self, peer: PublicKey, timeout: float) -> bool:
+        """Whether a session with this peer stands within ``timeout`` seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,8 @@ class Surroundings:
     notary: Notary
     db: Database
     store: ExchangeStore
+    queue: SendQueue
+    sessions: Sessions
     blobs: BlobStore
     clock: Clock
     entropy: Entropy

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 #: A lane's thread, and one beside it that hashes ahead or waits for the disk.
-_MOST = 2 * (limits.SENDING_AT_ONCE + limits.RECEIVING_AT_ONCE)
+_MOST = 2 * (limits.SENDING_MOST + limits.RECEIVING_AT_ONCE)
 
 
 class Threads:

@@ -12,6 +12,7 @@ from comity.protocol.statements import HandshakeRequest, Predecessor
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Outgoing, Relationship
 from comity.services.trust import views
+from comity.services.trust.bounds import check_partners
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, PeerBook
@@ -59,6 +60,7 @@ class Asking:
         with ledger.db.transaction():
             rel = ledger.relationship(found)
             self._peers.check_name_free(rel)
+            check_partners(ledger.store, self._peers, found.key, ledger.most_partners)
             ledger.guard.require(Operation(kind="handshake", peer=found.key, service="handshake"))
             statement = ledger.notary.make(
                 HandshakeRequest,

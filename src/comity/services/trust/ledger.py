@@ -26,6 +26,7 @@ from comity.services.audit import AuditService
 from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust import views
+from comity.services.trust.bounds import check_owed, check_partners
 from comity.services.trust.delivery import Sessions
 from comity.services.trust.peers import Found, PeerBook
 from comity.storage.database import Database
@@ -68,6 +69,7 @@ class Ledger:
         self.clock = clock
         self.claims = claims
         self.own_address = own_address
+        self.most_partners = limits.TRUSTED_PEERS
         self._peers = peers
         self._sessions = sessions
         self._entropy = entropy
@@ -123,7 +125,8 @@ class Ledger:
         return self._entropy.token(16)
 
     def owe(self, peer: PublicKey, statement: PairStatement) -> Envelope:
-        """Sign a statement and owe it to ``peer``. In a transaction."""
+        """Sign a statement and owe it to ``peer``. In a transaction. MailboxFull where too much waits."""
+        check_owed(self.store, peer, statement)
         envelope = self.notary.sign(statement)
         self.store.owe(peer, self.message_id(), envelope.to_json())
         return envelope
@@ -157,6 +160,7 @@ class Ledger:
         """Sign the approval of a request. In a transaction. ``reason`` is ours where both had asked."""
         self._peers.check_name_free(rel, besides=incoming.predecessor)
         peer = PublicKey.from_hex(rel.peer)
+        check_partners(self.store, self._peers, peer, self.most_partners)
         statement = self.notary.make(
             Approval,
             peer,

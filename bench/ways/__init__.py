@@ -1,0 +1,1 @@
+"""What ``bench/paths.py`` measures Comity's paths beside."""
