@@ -9,12 +9,12 @@ import pickle
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
 from comity import control
-from comity.control.exchange import ReceivedRequest, SendResult
+from comity.control.exchange import Progress, ReceivedRequest, SendResult
 from tests.simulated_nodes import SimulatedNode
 
 
@@ -65,11 +65,15 @@ def opened(content: bytes) -> Iterator[int]:
 
 
 async def send(
-    sender: SimulatedNode, receiver: SimulatedNode, content: bytes, name: str = "model.safetensors"
+    sender: SimulatedNode,
+    receiver: SimulatedNode,
+    content: bytes,
+    name: str = "model.safetensors",
+    watch: Callable[[Progress], None] = lambda _: None,
 ) -> SendResult:
     with opened(content) as descriptor:
         request = control.SendFileRequest(peer=receiver.card.hostname, name=name, file="")
-        return await sender.node.exchange.send(request, descriptor, lambda _: None)
+        return await sender.node.exchange.send(request, descriptor, watch)
 
 
 async def received(node: SimulatedNode) -> list[str]:

@@ -82,7 +82,7 @@ def sign(output: Output, charter: str, signed_by: str, digest: str | None, yes: 
             "--yes needs --digest, so that nothing else is signed", hint=f"--digest {read.digest}"
         )
     if not yes:
-        _ask(output, read)
+        _ask(output, read, signed_by)
     request = CharterSignRequest(charter=read.digest, policy=read.policy, signed_by=signed_by)
     result = sdk.sign(client, request)
     output.show(result, texts.signed(result))
@@ -183,12 +183,12 @@ def lift(output: Output, peer: str, why: str) -> None:
 COMMANDS = (propose, sign, status, amend, export, end, attest, suspend, lift)
 
 
-def _ask(output: Output, read: CharterReadResult) -> None:
+def _ask(output: Output, read: CharterReadResult, signed_by: str) -> None:
     """Show exactly what would be signed, and ask; InvalidInput where nobody can answer."""
     if output.json or not sys.stdin.isatty():
         raise InvalidInput(
             "nobody can be asked here", hint=f"--digest {read.digest} --yes, once it was read and decided"
         )
-    for line in texts.to_sign(read):
+    for line in texts.to_sign(read, signed_by):
         click.echo(line, err=True)
     click.confirm("Sign exactly this?", abort=True, err=True)

@@ -38,13 +38,15 @@ def proposed(result: CharterProposeResult) -> Iterator[str]:
     yield f"Next: every party signs it: comity charter sign {short(result.digest)}"
 
 
-def to_sign(read: CharterReadResult) -> Iterator[str]:
+def to_sign(read: CharterReadResult, signed_by: str) -> Iterator[str]:
     """The charter, and the statement that the signature covers."""
     yield from map(printable, read.lines)
     yield ""
     yield "You sign, with this node's key:"
     for name, value in read.payload.items():
         yield f"  {name}: {'none' if value is None else value}"
+    yield f"  signed_by: {printable(signed_by)}"
+    yield "  and who signs, for which rendezvous and network, the time, and a number used once"
 
 
 def signed(result: CharterSignResult) -> Iterator[str]:

@@ -63,7 +63,7 @@ def assemble(ground: Ground) -> Node:
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
 
-    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met))
+    under = charter_ground(db, own, clock, lambda *met: charters.suspensions.met(*met), book.former)
     guard = ground.guard(standing, audit, clock, under.governance)
     gate = GuardedGate(lambda peer: book.known(peer) is not None, guard, clock)
 
@@ -104,6 +104,7 @@ def assemble(ground: Ground) -> Node:
     )
     delivery = Delivery(store, courier, sessions)
     trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
+    trust.impersonated = under.governance.impersonated
     charters = CharterService(
         ledger=ledger,
         peers=book,

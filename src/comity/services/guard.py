@@ -22,7 +22,8 @@ from comity.policy.operation import Decision, Operation, Standing
 from comity.policy.rules import decide
 from comity.services.allowances import Allowances
 from comity.services.audit import AuditService
-from comity.services.charter.governance import DIRECTIONS, Governance, Verdict
+from comity.services.charter.governance import Governance
+from comity.services.charter.judging import DIRECTIONS, Verdict
 
 
 class Guard:
@@ -135,7 +136,7 @@ def _fields(
         "peer": operation.peer,
         "operation": operation.kind,
         "decision": "allow" if decision.allowed else "deny",
-        "reasons": decision.reasons,
+        "reasons": decision.reasons[: limits.AUDIT_REASONS],
         "digest": operation.digest,
         **{name: value for name, value in detail.items() if value is not None},
     }

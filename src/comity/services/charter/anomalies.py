@@ -47,8 +47,9 @@ class Watch:
         return None
 
     def passed(self, operation: Operation) -> None:
-        """It was allowed; in the guard's transaction."""
-        self._denied.pop(operation.peer, None)
+        """It was allowed; in the guard's transaction. A stream that may be opened begins no row anew."""
+        if operation.kind != "accept":
+            self._denied.pop(operation.peer, None)
         if operation.kind in ("send", "receive") and operation.bytes:
             day = int(self._clock.now()) // _DAY
             party = str(operation.peer.fingerprint)

@@ -9,53 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from comity.clock import Clock
 from comity.identity.keys import PublicKey
-from comity.policy.charter.flow import ACTS, COUNTED, TAKING
-from comity.policy.charter.model import Limit
-from comity.policy.charter.ruling import Question, Reason
-from comity.policy.charter.words import Operation as Act
+from comity.policy.charter.ruling import Reason
 from comity.policy.operation import Operation
 from comity.protocol.charter.terms import Line
 from comity.services.charter.anomalies import Watch, impostor
-from comity.services.charter.library import Library, Volume
-from comity.services.charter.periods import period_name
+from comity.services.charter.judging import DIRECTIONS, Verdict, judge
+from comity.services.charter.library import Library
 from comity.storage.charter import CharterStore
 from comity.storage.database import Database
-from comity.storage.usage import Charge, ChartedTransfer, Direction, UsageStore
+from comity.storage.usage import ChartedTransfer, Direction, UsageStore
 
-#: Which operation of a charter each of ours is.
-_ACTS: dict[str, Act] = {
-    "connect": "connect",
-    "accept": "connect",
-    "send": "send",
-    "receive": "receive",
-    "publish": "publish",
-    "subscribe": "subscribe",
-    "forward": "forward",
-    "expose": "expose",
-}
 #: What carries statements about charters, and evidence of what was done under them: an agreement is enough.
 _CARRIERS = frozenset({"session", "witness"})
-DIRECTIONS: dict[str, Direction] = {"send": "out", "receive": "in"}
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """``charter``: under which one it happens, or would. ``charges`` are due if it does. ``anomaly``: the
-    reason is a rule that suspends the partner.
-    """
-
-    allowed: bool
-    reasons: tuple[Reason, ...]
-    charter: str | None = None
-    lineage: str | None = None
-    charges: tuple[Charge, ...] = ()
-    anomaly: bool = False
-
-
+#: What else a peer is or was known as here: the fingerprints of keys that it followed, and its hostname.
+Former = Callable[[PublicKey], tuple[str, ...]]
 #: Suspends a peer, for good: peer, lineage, charter, reason.
 Suspend = Callable[[PublicKey, str, str, Reason], None]
 
@@ -72,6 +44,7 @@ class Governance:
         own: PublicKey,
         clock: Clock,
         suspend: Suspend,
+        former: Former,
     ) -> None:
         self._db = db
         self._store = store
@@ -80,6 +53,8 @@ class Governance:
         self._own = str(own.fingerprint)
         self._clock = clock
         self._suspend = suspend
+        self._former = former
+        self._known: tuple[int, dict[str, set[str]]] = (-1, {})  # by version of the store, then by lineage
         self._watch = Watch(usage, clock)
 
     def alone(self) -> AbstractContextManager[None]:
@@ -87,8 +62,11 @@ class Governance:
         return self._db.transaction()
 
     def governs(self, peer: PublicKey) -> bool:
-        """Whether a charter was ever in force with this peer: from then on, none in force means no."""
-        return bool(self._governing(str(peer.fingerprint)))
+        """Whether a charter was ever in force with this peer: from then on, none in force means no.
+
+        Another key of its, or with its name, is governed as well, and has no charter until one names it.
+        """
+        return bool(self._governing(peer))
 
     @property
     def version(self) -> int:
@@ -98,7 +76,7 @@ class Governance:
     def in_force(self, peer: PublicKey) -> tuple[str, ...]:
         """The digests of the charters that operations with this peer may name, the oldest line first."""
         party = str(peer.fingerprint)
-        lines = (line.in_force for line in self._governing(party))
+        lines = (line.in_force for line in self._governing(peer))
         return tuple(terms.digest for terms in lines if terms and party in terms.parties)
 
     def judge(self, operation: Operation) -> Verdict | None:
@@ -106,7 +84,7 @@ class Governance:
         party = str(operation.peer.fingerprint)
         if operation.kind == "handshake" or operation.service in _CARRIERS:
             return None
-        lines = self._governing(party)
+        lines = self._governing(operation.peer)
         if not lines:
             if operation.charter is None:
                 return None
@@ -128,13 +106,21 @@ class Governance:
 
     def _watched(self, verdict: Verdict, operation: Operation) -> Verdict:
         """What is allowed, unless a rule of the charter finds it suspicious."""
-        if not verdict.allowed or verdict.charter is None:
+        if not verdict.allowed or verdict.charter is None or self._goes_on(verdict, operation):
             return verdict
         anomalies = self._library.get(verdict.charter).charter.anomalies
         objection = self._watch.objection(operation, anomalies)
         if objection is None:
             return verdict
         return Verdict(False, (objection,), verdict.charter, verdict.lineage, anomaly=True)
+
+    def _goes_on(self, verdict: Verdict, operation: Operation) -> bool:
+        """Whether it was let begin before: a transfer that goes on is no new attempt."""
+        direction = DIRECTIONS.get(operation.kind)
+        if direction is None or operation.transfer is None or verdict.lineage is None:
+            return False
+        party = str(operation.peer.fingerprint)
+        return self._usage.reserved(verdict.lineage, party, direction, operation.transfer) is not None
 
     def heed(self, operation: Operation, verdict: Verdict, *, allowed: bool) -> None:
         """What follows from a decision that was recorded, in the guard's transaction: a suspension, maybe."""
@@ -201,88 +187,33 @@ class Governance:
         """Nothing of a transfer passed."""
         self._usage.release(str(peer.fingerprint), direction, transfer)
 
-    def _governing(self, party: str) -> list[Line]:
-        return [line for line in self._store.lines() if line.governs(party)]
-
-    # ── one charter ───────────────────────────────────────────────────────────────────────────────────
-
     def _rule(self, line: Line, operation: Operation) -> Verdict:
-        terms = line.in_force
-        volume = None if terms is None else self._library.enforceable(terms)
-        if terms is None or volume is None:
+        volume = self._library.enforceable(line.in_force) if line.in_force else None
+        if volume is None:
             return _no("policy", "this program makes another policy of the charter than was signed")
-        asked = _ACTS[operation.kind]
-        party, own = str(operation.peer.fingerprint), self._own
-        actor, other = (party, own) if operation.actor_is_peer else (own, party)
-        giver, taker = (other, actor) if asked in TAKING else (actor, other)
-        now = self._clock.now()
-        periods = {clause: period_name(limit.per, now) for clause, limit in _limits(volume)}
-        used = self._used(line, operation, giver, taker, periods)
-        size = operation.bytes or 0
-        ruling = volume.policy.rule(
-            Question(
-                operation=asked,
-                actor=actor,
-                peer=other,
-                now=now,
-                digest=operation.digest or "",
-                signer=operation.signer or "",
-                format=operation.format or "",
-                bytes=size,
-                topic=operation.topic or "",
-                port=operation.port or 0,
-                used=_raised(volume, used, operation.units - 1),
-            )
-        )
-        if not ruling.allowed:
-            return Verdict(False, ruling.reasons, terms.digest, line.lineage)
-        describing = {reason.clause for reason in ruling.reasons}
-        charges = tuple(
-            Charge(
-                clause, giver, taker, periods[clause], size if limit.counts == "bytes" else operation.units
-            )
-            for clause, limit in _limits(volume)
-            if ACTS[asked] in COUNTED[limit.counts] and _counts(clause, describing)
-        )
-        return Verdict(True, ruling.reasons, terms.digest, line.lineage, charges)
+        return judge(line, volume, self._usage, operation, self._own, self._clock.now())
 
-    def _used(
-        self, line: Line, operation: Operation, giver: str, taker: str, periods: dict[str, str]
-    ) -> dict[str, int]:
-        """The counters, without what this very transfer has reserved before."""
-        used = self._usage.used(line.lineage, giver, taker, periods)
-        direction = DIRECTIONS.get(operation.kind)
-        if direction is None or operation.transfer is None:
-            return used
-        party = str(operation.peer.fingerprint)
-        own = self._usage.charged(line.lineage, party, direction, operation.transfer)
-        return {clause: max(0, count - own.get(clause, 0)) for clause, count in used.items()}
+    def _governing(self, peer: PublicKey) -> list[Line]:
+        lines = self._store.lines()
+        if not lines:
+            return []
+        known = {str(peer.fingerprint), *self._former(peer)}
+        return [line for line in lines if known & self._parties(line)]
 
-
-def _limits(volume: Volume) -> list[tuple[str, Limit]]:
-    """Every limit of a charter with its clause."""
-    charter = volume.charter
-    found = [(f"limits.{limit.id}", limit) for limit in charter.limits]
-    for permission in charter.permissions:
-        found += [(f"permissions.{permission.id}.limits.{limit.id}", limit) for limit in permission.limits]
-    counted = set(volume.policy.compiled.limits)
-    return [(clause, limit) for clause, limit in found if clause in counted]
-
-
-def _counts(clause: str, describing: set[str]) -> bool:
-    """Whether a limit counts what these permissions describe."""
-    return clause.startswith("limits.") or clause.split(".limits.")[0] in describing
-
-
-def _raised(volume: Volume, used: dict[str, int], more: int) -> dict[str, int]:
-    """Several at once are asked about as the last of them, none at all as if one less had been counted."""
-    if more == 0:
-        return used
-    counts = dict(_limits(volume))
-    return {
-        clause: max(0, count + (0 if counts[clause].counts == "bytes" else more))
-        for clause, count in used.items()
-    }
+    def _parties(self, line: Line) -> set[str]:
+        """Fingerprints and names of all other parties that ever stood under a line."""
+        if self._known[0] != self._store.version:
+            self._known = self._store.version, {}
+        found = self._known[1].get(line.lineage)
+        if found is not None:
+            return found
+        found = self._known[1][line.lineage] = set()
+        for version in line.versions:
+            if version.complete:
+                for party in self._library.get(version.terms.digest).charter.parties:
+                    if party.fingerprint != line.own:
+                        found |= {party.fingerprint, party.name}
+        return found
 
 
 def _absent(lines: list[Line]) -> str:

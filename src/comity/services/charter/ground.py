@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from comity.clock import Clock
 from comity.identity.keys import PublicKey
-from comity.services.charter.governance import Governance, Suspend
+from comity.services.charter.governance import Former, Governance, Suspend
 from comity.services.charter.library import Library
 from comity.storage.charter import CharterStore
 from comity.storage.database import Database
@@ -23,8 +23,11 @@ class CharterGround:
     governance: Governance
 
 
-def charter_ground(db: Database, own: PublicKey, clock: Clock, suspend: Suspend) -> CharterGround:
-    """Over ``db``; ``suspend`` is called when a rule of a charter is met."""
+def charter_ground(
+    db: Database, own: PublicKey, clock: Clock, suspend: Suspend, former: Former
+) -> CharterGround:
+    """Over ``db``; ``suspend`` is called when a rule of a charter is met, ``former`` tells old names."""
     store, usage = CharterStore(db), UsageStore(db)
     library = Library(store)
-    return CharterGround(store, usage, library, Governance(db, store, usage, library, own, clock, suspend))
+    governance = Governance(db, store, usage, library, own, clock, suspend, former)
+    return CharterGround(store, usage, library, governance)

@@ -111,7 +111,7 @@ class WindingUp:
         wanted = set(request.digests)
         names = self.names(line)
         due: dict[str, dict[str, None]] = {}
-        for one in self._whole(line):
+        for one in self._passed(line) if wanted else self._whole(line):
             stated = not wanted and self._stated(line, one)
             if one.taker != self._own or stated or (wanted and one.stored.digest not in wanted):
                 continue

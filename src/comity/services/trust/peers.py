@@ -166,6 +166,24 @@ class PeerBook:
             if other.peer not in (rel.peer, besides) and self._as_known(other):
                 raise _taken(rel.address, other)
 
+    def former(self, peer: PublicKey) -> tuple[str, ...]:
+        """What else a peer is or was known as: its hostname, fingerprints of the keys that it followed."""
+        found, key = [], peer
+        while (rel := self._store.get(key)) is not None:
+            found.append(rel.hostname)
+            if rel.predecessor is None:
+                break
+            key = PublicKey.from_hex(rel.predecessor)
+            if str(key.fingerprint) in found:
+                break
+            found.append(str(key.fingerprint))
+        return tuple(found)
+
+    def named_alike(self, rel: Relationship, *, besides: str | None = None) -> list[PublicKey]:
+        """Approved peers that already bear this one's name, but for ``besides`` (a key in hexadecimal)."""
+        others = [other for other in self._store.named(rel.hostname) if other.peer not in (rel.peer, besides)]
+        return [PublicKey.from_hex(other.peer) for other in others if self._as_known(other)]
+
     async def _ask(self, text: str) -> Record:
         named = parse_peer(text)
         if isinstance(named, Fingerprint):

@@ -4,7 +4,7 @@ desks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from comity import limits
 from comity.errors import ComityError, IdentityMismatch, RateLimited, UntrustedPeer
@@ -80,6 +80,8 @@ class TrustService:
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
         self._carriage = Carriage(ledger, self._dealt_with)
+        #: Told of a partner whose name another key claims, without the partner's word for it.
+        self.impersonated: Callable[[PublicKey], None] = lambda _: None
         for kind in KINDS:
             courier.on(kind, self.read_mail)
         courier.on(Retirement, self.retiring.read_mail)
@@ -227,6 +229,8 @@ class TrustService:
         if isinstance(checked, HandshakeRequest):
             predecessor = self._succeeding.check(checked, sender)
             rel = await self._asker(sender)
+            for partner in self._peers.named_alike(rel, besides=predecessor):
+                self.impersonated(partner)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
         else:
             found = self._ledger.store.get(sender)

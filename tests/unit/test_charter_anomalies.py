@@ -1,0 +1,174 @@
+"""What suspends a partner, and that only a person on the side that began it lifts it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from comity import control
+from comity.clock import from_rfc3339
+from comity.errors import ComityError, Denied, NothingPending, PeerRefused
+from comity.policy.charter.model import OutsideHours
+from comity.services.charter.anomalies import outside
+from comity.transport.simulation import Simulation, run_simulation
+from tests.charter import files, nodes
+from tests.charter.nodes import DAY
+from tests.simulated_nodes import SimulatedNode, running
+from tests.unit.test_charter_enforced import Disabled
+from tests.unit.test_charter_streams import signed_models
+
+MIB = 1024 * 1024
+
+
+def watching(a: SimulatedNode, b: SimulatedNode, *rules: dict[str, Any]) -> dict[str, Any]:
+    return signed_models(a, b) | {
+        "anomalies": [{"id": f"rule-{at}", **rule} for at, rule in enumerate(rules)]
+    }
+
+
+async def lift(node: SimulatedNode, peer: str, why: str = "it was our own test") -> None:
+    await node.node.charters.lift(control.CharterLiftRequest(peer, why))
+    await nodes.settled()
+
+
+def test_denied_attempts_in_a_row_suspend_and_a_person_lifts() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation, guard_a=Disabled)  # lab A tries what it may not
+        async with running(a, b):
+            await a.agree_with(b)
+            digest = await nodes.agree(watching(a, b, {"watches": "denials", "in_a_row": 3}), a, b)
+            small = files.safetensors(1)
+            for _ in range(2):
+                with pytest.raises(PeerRefused):
+                    await files.send(a, b, files.pickled())
+            await files.send(a, b, small)  # what is allowed begins the row anew
+            for _ in range(3):
+                assert nodes.suspended(b) == []
+                with pytest.raises(ComityError):  # the last one's answer may be cut off with its link
+                    await files.send(a, b, files.pickled())
+            await nodes.settled()
+            assert nodes.suspended(b) == [("us", "anomalies.rule-0")]
+            assert nodes.suspended(a) == [("them", "anomalies.rule-0")]
+            with pytest.raises(PeerRefused, match=r"anomalies\.rule-0: this node has suspended"):
+                await files.send(a, b, small)
+            with pytest.raises(Denied, match=r"anomalies\.rule-0: this node has suspended"):
+                await files.send(b, a, small)
+            with pytest.raises(NothingPending, match="this node has not suspended"):
+                await lift(a, "lab-b")
+            await lift(b, "lab-a")
+            assert nodes.suspended(a) == nodes.suspended(b) == []
+            assert (await files.send(a, b, small)).receipt
+            for node, by in ((a, "them"), (b, "us")):
+                [begun] = nodes.entries(node, "charter.suspended")
+                [lifted] = nodes.entries(node, "charter.resumed")
+                assert (begun.detail["by"], lifted.detail["by"], begun.digest) == (by, by, digest)
+                assert lifted.reasons == ("it was our own test",)
+
+    run_simulation(scenario, 1)
+
+
+def test_volume_far_above_the_usual_suspends() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            rule = {"watches": "volume", "times": 5, "at_least": 3 * MIB}
+            await nodes.agree(watching(a, b, rule), a, b)
+            for number in range(3):
+                await files.send(a, b, files.safetensors(number, MIB - 200))
+            with pytest.raises(Denied, match=r"anomalies\.rule-0: 5 times the usual of a day passes"):
+                await files.send(a, b, files.safetensors(9, MIB))
+            await nodes.settled()
+            assert nodes.suspended(a) == [("us", "anomalies.rule-0")]
+            assert nodes.suspended(b) == [("them", "anomalies.rule-0")]
+
+    run_simulation(scenario, 2)
+
+
+def test_what_is_tried_outside_hours_suspends() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            now = simulation.clock.now()
+            hour = int(now % DAY // 3600)
+            hours = {"from": f"{hour:02d}:00", "until": f"{(hour + 1) % 24:02d}:00"}
+            days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+            await nodes.agree(watching(a, b, {"watches": "hours", "days": days, **hours}), a, b)
+            await files.send(a, b, files.safetensors(1))
+            await asyncio.sleep(3700)
+            with pytest.raises(ComityError):
+                await files.send(a, b, files.safetensors(1))
+            await nodes.settled()
+            assert nodes.suspended(b) == [("us", "anomalies.rule-0")]
+
+    run_simulation(scenario, 3)
+
+
+def test_another_key_with_a_partners_name_suspends_where_the_charter_says_so() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            await nodes.agree(watching(a, b, {"watches": "fingerprint"}), a, b)
+            a.node.trust.impersonated(b.key)
+            await nodes.settled()
+            assert nodes.suspended(a) == [("us", "anomalies.rule-0")]
+            assert nodes.suspended(b) == [("them", "anomalies.rule-0")]
+
+    run_simulation(scenario, 4)
+
+
+def test_a_person_suspends_too() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            with pytest.raises(NothingPending, match="no charter is in force"):
+                await a.node.charters.suspend(control.CharterSuspendRequest("lab-b", "a look first"))
+            await nodes.agree(watching(a, b), a, b)
+            view = await a.node.charters.suspend(control.CharterSuspendRequest("lab-b", "a look first"))
+            assert (view.peer, view.by, view.clause, view.reason) == (
+                "lab-b",
+                "us",
+                "suspension",
+                "a look first",
+            )
+            await nodes.settled()
+            with pytest.raises((Denied, PeerRefused), match="the peer has suspended the collaboration"):
+                await files.send(b, a, files.safetensors(1))
+            await lift(a, "lab-b")
+
+    run_simulation(scenario, 5)
+
+
+@pytest.mark.parametrize(
+    ("moment", "inside"),
+    [
+        ("2026-11-20T08:00:00Z", True),  # a Friday
+        ("2026-11-20T07:59:59Z", False),
+        ("2026-11-20T17:59:59Z", True),
+        ("2026-11-20T18:00:00Z", False),
+        ("2026-11-21T12:00:00Z", False),
+    ],
+)
+def test_hours_of_a_day(moment: str, inside: bool) -> None:
+    rule = OutsideHours(id="office", from_="08:00", until="18:00", days=("thursday", "friday"))
+    assert outside(rule, from_rfc3339(moment)) is not inside
+
+
+@pytest.mark.parametrize(
+    ("moment", "inside"),
+    [
+        ("2026-11-20T22:00:00Z", True),  # Friday night begins
+        ("2026-11-21T05:59:59Z", True),  # and goes on
+        ("2026-11-21T06:00:00Z", False),
+        ("2026-11-21T22:00:00Z", False),
+        ("2026-11-20T03:00:00Z", False),  # the night of Thursday
+    ],
+)
+def test_hours_over_midnight(moment: str, inside: bool) -> None:
+    rule = OutsideHours(id="night", from_="22:00", until="06:00", days=("friday",))
+    assert outside(rule, from_rfc3339(moment)) is not inside
