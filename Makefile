@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check
 FLOWER := .venv-flower
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test natlab flower check bench docs dist wheelhouse format lock clean
+.PHONY: help demo test natlab kills flower check bench docs dist wheelhouse format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ test: $(STAMP) ## all tests but those behind real NATs
 
 natlab: $(STAMP) ## the tests behind real NATs, one after the other: as root, with nftables and iproute2
 	NATLAB=1 $(BIN)/python -m pytest --durations=10 tests/natlab
+
+kills: $(STAMP) ## kill -9 of real daemons at random points of 200 transfers
+	COMITY_KILLS=200 $(BIN)/python -m pytest tests/integration/test_labs_kills.py
 
 check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .

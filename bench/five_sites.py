@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench"), str(ROOT / "examples/five_sites")]
 
 import study  # noqa: E402  the path is set above
-from pages import machine, write_part  # noqa: E402  likewise
+from performance.page import machine, write_part  # noqa: E402  likewise
 from stage import AGGREGATOR, Stage  # noqa: E402  likewise
 from transfers.usage import forget_peak, peak_bytes  # noqa: E402  likewise
 

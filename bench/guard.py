@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evidence.audit_log import GROUP, Log, Times, fsyncs, shown, timed, times
-from pages import machine, write_part
+from performance.page import machine, write_part
 
 from comity.clock import from_rfc3339
 from comity.identity.keys import Identity

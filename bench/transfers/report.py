@@ -8,7 +8,14 @@ from pathlib import Path
 
 from transfers.rivals import Run
 
-BEGIN, END = "<!-- measured: bench/transfer.py writes this -->", "<!-- end of what was measured -->"
+#: Place, size, whom to compare with, and how many times as fast.
+AIMS = (
+    ("tmpfs", "1GiB", "ceiling", 0.85),
+    ("tmpfs", "1GiB", "scp, aes256-gcm", 1.2),
+    ("tmpfs", "10,000 × 4 KiB", "rsync over ssh", 1.0),
+    ("disk", "10,000 × 4 KiB", "rsync over ssh, --fsync", 1.0),
+)
+_PAGE = Path(__file__).with_name("page.md")
 HEAD = ("place", "size", "program", "seconds", "MB/s", "of the ceiling", "CPU s per GB", "peak memory, MB")
 
 
@@ -61,9 +68,22 @@ def _cells(row: Row, ceiling: float | None) -> list[str]:
     ]
 
 
-def page(path: Path, rows: list[Row], repeats: int, machine: str) -> str:
-    """The page with its measured part replaced; what people wrote around it stays."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    about = f"Medians of {repeats} runs in turn (least–most). {machine}."
-    return f"{before}{BEGIN}\n\n{about}\n\n{table(rows)}\n\n{END}{after}"
+def page(rows: list[Row], repeats: int, machine: str) -> str:
+    """All of docs/reference/performance.md."""
+    return _PAGE.read_text().format(
+        repeats=repeats, machine=machine, goals="\n".join(goals(rows)), table=table(rows)
+    )
+
+
+def goals(rows: list[Row]) -> list[str]:
+    """What was aimed at, and what came out, of those that were measured."""
+    median = {(row.place, row.size, row.name): row.median for row in rows if row.seconds}
+    found = ["| aim | measured |", "|---|---|"]
+    for place, size, other, aim in AIMS:
+        mine, theirs = median.get((place, size, "comity, direct")), median.get((place, size, other))
+        if mine and theirs:
+            found.append(f"| {size} on {place}: {aim:g} × {other} | {theirs / mine:.2f} × |")
+    mine = median.get(("tmpfs", "142MB", "comity, direct"))
+    if mine:
+        found.append(f"| 142MB on tmpfs, command to receipt: 8 × 28 MB/s | {142 / mine / 28:.1f} × |")
+    return found

@@ -49,10 +49,15 @@ def measured(command: list[str], roots: dict[str, int], environment: dict[str, s
 class Rival(ABC):
     name: str
     absent = ""
+    folders = True
+
+    def why_not(self, artifact: Path) -> str:
+        """Why this one can't be measured with ``artifact``, or nothing."""
+        return self.absent or ("" if self.folders or artifact.is_file() else "moves one stream")
 
     @abstractmethod
     def move(self, file: Path, folder: Path) -> Run:
-        """Copy ``file`` into ``folder``, which is empty, and leave it empty."""
+        """Copy ``file``, which may be a folder, into ``folder``, which is empty, and leave it empty."""
 
 
 class Comity(Rival):
@@ -68,13 +73,14 @@ class Comity(Rival):
         if self._path == "relay":
             roots["rendezvous"] = self._nodes.rendezvous.pid
         run = measured(command, roots, environment)
-        for arrived in (self._nodes.folder / receiver / "received").rglob("*"):
-            if arrived.is_file():
-                arrived.unlink()
+        for arrived in (self._nodes.folder / receiver / "received").glob("*/*"):
+            remove(arrived)
         return run
 
 
 class Ceiling(Rival):
+    folders = False
+
     def __init__(self, *, raw: bool) -> None:
         self.name = "raw pyOpenSSL stream" if raw else "ceiling"
         self._raw = ["--raw"] if raw else []
@@ -163,27 +169,28 @@ class Scp(Rival):
         self.absent = ssh.absent
 
     def move(self, file: Path, folder: Path) -> Run:
-        return _remote(["scp", "-q", *self._ssh.options, str(file)], self._ssh, folder)
+        return _remote(["scp", "-q", "-r", *self._ssh.options, str(file)], self._ssh, folder)
 
 
 class Rsync(Rival):
-    name = "rsync over ssh, --fsync"
-
-    def __init__(self, ssh: Ssh) -> None:
+    def __init__(self, ssh: Ssh, *, sync: bool) -> None:
+        self.name = "rsync over ssh, --fsync" if sync else "rsync over ssh"
+        self._sync = ["--fsync"] if sync else []
         self._ssh = ssh
         self.absent = ssh.absent or ("" if shutil.which("rsync") else "rsync is not installed")
 
     def move(self, file: Path, folder: Path) -> Run:
         shell = " ".join(["ssh", *self._ssh.options])
-        return _remote(["rsync", "-W", "--fsync", "-e", shell, str(file)], self._ssh, folder)
+        source = f"{file}/" if file.is_dir() else str(file)
+        return _remote(["rsync", "-rW", *self._sync, "-e", shell, source], self._ssh, folder)
 
 
 class Cp(Rival):
     name = "cp"
 
     def move(self, file: Path, folder: Path) -> Run:
-        run = measured(["/bin/cp", str(file), str(folder / "target")], {})
-        (folder / "target").unlink()
+        run = measured(["/bin/cp", "-r", str(file), str(folder / "target")], {})
+        remove(folder / "target")
         return run
 
 
@@ -191,5 +198,13 @@ def _remote(command: list[str], ssh: Ssh, folder: Path) -> Run:
     if ssh.process is None:
         raise SystemExit("no server")
     run = measured([*command, f"127.0.0.1:{folder}/target"], {"sshd": ssh.process.pid})
-    (folder / "target").unlink()
+    remove(folder / "target")
     return run
+
+
+def remove(path: Path) -> None:
+    """A file, or a folder with all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

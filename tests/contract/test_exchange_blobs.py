@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from comity import limits
-from comity.errors import DiskFull, HomeUnsafe, LocalProtocolError, NameRefused, TooLarge
+from comity.errors import DiskFull, HomeUnsafe, LocalProtocolError, NameRefused, StorageUnusable, TooLarge
+from comity.protocol.exchange.listing import EMPTY_FOLDER, Listing
 from comity.storage.blobs import BlobStore, FileBlobStore, Occupied, numbered
 from comity.storage.blobs_memory import MemoryBlobStore
 from comity.storage.parts import FilePart
@@ -183,6 +184,75 @@ def test_there_is_an_end_to_numbers() -> None:
         Full().vacant("peer", "file")
 
 
+# ── folders ───────────────────────────────────────────────────────────────────────────────────────────
+
+LISTING = Listing([("a", 3), ("b/c", 4), ("b/d", 0), ("e/f", EMPTY_FOLDER), ("g", 6)])
+BYTES = b"aaaccccgggggg"
+
+
+def tree(path: Path) -> dict[str, bytes | None]:
+    return {
+        each.relative_to(path).as_posix(): each.read_bytes() if each.is_file() else None
+        for each in path.rglob("*")
+    }
+
+
+def filled(blobs: BlobStore) -> None:
+    part = blobs.create(PART, LISTING.size, LISTING)
+    part.write(5, BYTES[5:])
+    part.write(0, BYTES[:5])
+    buffer = bytearray(len(BYTES))
+    part.read_into(0, memoryview(buffer))
+    assert buffer == BYTES
+    part.sync()
+    part.close()
+
+
+def test_a_folder_appears_once_and_whole(blobs: BlobStore) -> None:
+    filled(blobs)
+    assert blobs.parts() == (PART,)
+    assert not blobs.published(PART, "peer", "model")
+    blobs.publish(PART, "peer", "model")
+    assert blobs.published(PART, "peer", "model")
+    blobs.discard(PART)
+    assert blobs.parts() == ()
+    assert blobs.published(PART, "peer", "model")
+    assert blobs.present("peer", "model")
+    assert blobs.vacant("peer", "model") == "model.2"
+    source = blobs.source("peer", "model")
+    assert source is not None
+    assert source.listing is not None
+    assert source.listing.items == LISTING.items
+    buffer = bytearray(7)
+    source.read_into(2, memoryview(buffer))
+    assert buffer == BYTES[2:9]
+    source.close()
+
+
+def test_a_folder_replaces_nothing(blobs: BlobStore) -> None:
+    complete(blobs, "ab" * 16, b"file")
+    blobs.publish("ab" * 16, "peer", "model")
+    filled(blobs)
+    with pytest.raises(Occupied):
+        blobs.publish(PART, "peer", "model")
+    assert not blobs.published(PART, "peer", "model")
+    blobs.discard(PART)
+    assert blobs.parts() == ("ab" * 16,) or blobs.parts() == ()
+    assert read(blobs, "peer", "model") == b"file"
+
+
+def test_a_folder_is_taken_up_again_only_as_itself(blobs: BlobStore) -> None:
+    filled(blobs)
+    again = blobs.reopen(PART, LISTING.size, LISTING)
+    assert again is not None
+    buffer = bytearray(len(BYTES))
+    again.read_into(0, memoryview(buffer))
+    assert buffer == BYTES
+    again.close()
+    other = Listing([("a", 3), ("b/c", 4), ("new", 6)])
+    assert blobs.reopen(PART, other.size, other) is None
+
+
 # ── on disk only ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -206,6 +276,60 @@ def test_files_are_private(tmp_path: Path) -> None:
         "received/peer": 0o700,
         "received/peer/file": 0o600,
     }
+
+
+def test_a_folder_is_laid_out_as_it_is_listed(tmp_path: Path) -> None:
+    store = on_disk(tmp_path)
+    filled(store)
+    store.publish(PART, "peer", "model")
+    assert tree(Path(store.path("peer", "model"))) == {
+        "a": b"aaa",
+        "b": None,
+        "b/c": b"cccc",
+        "b/d": b"",
+        "e": None,
+        "e/f": None,
+        "g": b"gggggg",
+    }
+    assert list((tmp_path / "incoming").iterdir()) == []
+    store.close()
+
+
+@pytest.mark.parametrize("items", [3, limits.FOLDER_SYNC_EACH + 10])
+def test_zeros_that_nobody_wrote_are_there(tmp_path: Path, items: int) -> None:
+    """Chunks of zeros are not written: the files have their lengths all the same, however they are synced."""
+    store = on_disk(tmp_path)
+    listing = Listing((f"{number:03}", 10) for number in range(items))
+    part = store.create(PART, listing.size, listing)
+    part.write(10, b"1" * 5)
+    assert part.hole(0, 10)
+    assert part.hole(10, 10)
+    assert not part.hole(10, 5)
+    part.sync()
+    part.close()
+    store.publish(PART, "peer", "model")
+    expected: dict[str, bytes | None] = {f"{number:03}": bytes(10) for number in range(items)}
+    assert tree(Path(store.path("peer", "model"))) == expected | {"001": b"1" * 5 + bytes(5)}
+    store.close()
+
+
+def test_links_in_a_part_of_a_folder_lead_nowhere(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    store = on_disk(tmp_path)
+    part = store.create(PART, LISTING.size, LISTING)
+    (tmp_path / "incoming" / f"{PART}.part" / "b").symlink_to(elsewhere)
+    (tmp_path / "incoming" / f"{PART}.part" / "a").symlink_to(elsewhere / "a")
+    with pytest.raises(StorageUnusable):
+        part.write(0, b"aaa")
+    with pytest.raises(StorageUnusable):
+        part.write(3, b"cccc")
+    part.close()
+    assert store.reopen(PART, LISTING.size, LISTING) is None
+    store.discard(PART)
+    assert store.parts() == ()
+    assert list(elsewhere.iterdir()) == []
+    store.close()
 
 
 def test_links_are_never_followed(tmp_path: Path) -> None:

@@ -130,6 +130,18 @@ async def test_a_second_version_sends_what_changed(line: Line) -> None:
     assert held(Path((await line.bob.files())[0].path)) == now
 
 
+async def test_zeros_at_the_end_of_files_arrive(line: Line) -> None:
+    """Equal chunks of zeros are neither sent nor written twice, and nothing is shorter for that."""
+    folder = line.folder / "model"
+    grow(folder, {"a": b"1"})
+    await line.alice.send("bob", folder)
+    files: dict[str, bytes | None] = {f"{n}": os.urandom(CHUNK) + bytes(2 * CHUNK) for n in range(3)}
+    grow(folder, files)
+    result = await line.alice.send("bob", folder)
+    assert result.bytes_sent <= 4 * CHUNK + 1
+    assert held(Path((await line.bob.files())[0].path)) == files | {"a": b"1"}
+
+
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────────
 
 

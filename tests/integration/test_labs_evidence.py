@@ -176,7 +176,7 @@ def test_flipped_deleted_and_rebuilt_logs_are_found_offline(here: Region) -> Non
         found = refused(auditor, path, "--checkpoint", held, *party(a), *party(b))
         assert found["witnessed_size"] == 0
         assert str(signed) in found["problem"]
-    assert str(signed) in refused(a, "--checkpoint", held, command="verify")["problem"]
+    assert "countersigned" in refused(a, "--checkpoint", held, command="verify")["problem"]
     # The partner finds it by itself, says so to its own people, and the log's own node learns it.
     eventually(lambda: bool(audit.witnesses(b.client).conflicts), "lab E has noticed", 90)
     assert any("CONTRADICTION in the log of lab-d-trainer" in line for line in b.read("audit", "witnesses"))
@@ -244,5 +244,8 @@ def test_configuration_changes_are_on_record(labs: tuple[Lab, Lab]) -> None:
     changed = audit.log(a.client, AuditLogRequest(kind="config.changed")).entries
     said = [(entry.detail["setting"], entry.detail["before"], entry.detail["after"]) for entry in changed]
     assert said == [("tags", "", "lung"), ("contact", "", "pi@lab-a.example")]
+    keys = audit.log(a.client, AuditLogRequest(kind="key.changed")).entries
+    assert sorted(str(entry.detail["key"]) for entry in keys) == ["identity", "log", "sealing"]
+    assert all(entry.detail["before"] is None for entry in keys), "none has changed since it was made"
     (first,) = audit.log(a.client, AuditLogRequest(kind="config.settled")).entries
     assert first.detail["hostname"] == a.hostname

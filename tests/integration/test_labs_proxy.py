@@ -45,6 +45,17 @@ def credentials(lab: Lab, text: str = LOGIN) -> Path:
     return file
 
 
+def comes_up(lab: Lab, *options: str) -> None:
+    """Start it, and return once it is registered, however busy the machine is."""
+    lab.up(*options)
+    eventually(lambda: lab.ask("status")["rendezvous_state"] == "registered", "it is registered")
+
+
+def says(lab: Lab, words: str) -> None:
+    """Return once it tells that problem."""
+    eventually(lambda: words in lab.ask("status")["problem"], words)
+
+
 def test_all_that_a_lab_does_passes_a_proxy_with_credentials(here: Region, proxy: ConnectProxy) -> None:
     one, two = here.site("lab-a-trainer"), here.site("lab-b-trainer")
     one.environment["HTTPS_PROXY"] = f"http://{LOGIN}@127.0.0.1:{proxy.port}"
@@ -53,7 +64,7 @@ def test_all_that_a_lab_does_passes_a_proxy_with_credentials(here: Region, proxy
     two.ask("config", "set", "proxy", proxy.url)
     two.ask("config", "set", "proxy_credentials_file", str(credentials(two)))
     for lab in (one, two):
-        assert lab.up()["rendezvous_state"] == "registered"
+        comes_up(lab)
         assert lab.ask("info")["rendezvous_link"]["via"] == f"proxy {proxy.url}"
     agree(one, two)
     (one.folder / "model.bin").write_bytes(os.urandom(4 * MIB))
@@ -79,11 +90,11 @@ def test_proxies_that_others_wrote(here: Region, kind: str) -> None:
             lab.environment |= {"COMITY_PUNCH": "no", "COMITY_PROXY": url}
             lab.init(here.rendezvous.join)
         one.begin("up").answer()
-        assert "wants a user name and a password" in one.ask("status")["problem"]
+        says(one, "wants a user name and a password")
         one.down()
         for lab in (one, two):
             lab.ask("config", "set", "proxy_credentials_file", str(credentials(lab)))
-            assert lab.up()["rendezvous_state"] == "registered"
+            comes_up(lab)
             assert lab.ask("info")["rendezvous_link"]["via"] == f"proxy {url}"
         agree(one, two)
         (one.folder / "model.bin").write_bytes(os.urandom(4 * MIB))
@@ -96,12 +107,12 @@ def test_what_goes_wrong_at_a_proxy_is_said(here: Region, proxy: ConnectProxy) -
     lab.init(outside(here))
     warned = lab.begin("up").end()
     assert warned.returncode == 0, warned
-    assert "wants a user name and a password" in lab.ask("status")["problem"]
+    says(lab, "wants a user name and a password")
     lab.down()
 
     proxy.schemes = ("Negotiate", "NTLM")
     lab.begin("up").answer()
-    assert "wants Negotiate (Kerberos) or NTLM" in lab.ask("status")["problem"]
+    says(lab, "wants Negotiate (Kerberos) or NTLM")
     refused = lab.refused("find", "anybody")
     assert refused.told == ("proxy_authentication", 28)
     assert "cntlm" in refused.hint
@@ -111,7 +122,7 @@ def test_what_goes_wrong_at_a_proxy_is_said(here: Region, proxy: ConnectProxy) -
     proxy.schemes = ('Basic realm="proxy"',)
     before = len(proxy.asked)
     lab.begin("up").answer()
-    assert "refuses the user name or the password" in lab.ask("status")["problem"]
+    says(lab, "refuses the user name or the password")
     assert len(proxy.asked) == before + 1, "a second try could lock the account"
     assert "wrong-password" not in lab.said()
     lab.down()
@@ -137,9 +148,9 @@ def test_the_flag_goes_before_all_and_no_proxy_is_kept(here: Region, proxy: Conn
     lab = here.site("lab-a-trainer")
     lab.environment["COMITY_PROXY"] = "http://127.0.0.1:9"
     lab.init(here.rendezvous.join)
-    assert lab.up("--proxy", "none")["rendezvous_state"] == "registered"
+    comes_up(lab, "--proxy", "none")
     assert lab.ask("info")["rendezvous_link"]["via"] == ""
     lab.down()
     lab.environment["NO_PROXY"] = "127.0.0.0/8"
-    assert lab.up()["rendezvous_state"] == "registered"
+    comes_up(lab)
     assert not proxy.asked

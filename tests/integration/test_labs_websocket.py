@@ -35,13 +35,24 @@ def join_at(here: Region, port: int) -> str:
     return str(JoinUrl("127.0.0.1", port, fingerprint=here.rendezvous.url.fingerprint))
 
 
+def comes_up(lab: Lab, *options: str) -> None:
+    """Start it, and return once it is registered, however busy the machine is."""
+    lab.up(*options)
+    eventually(lambda: lab.ask("status")["rendezvous_state"] == "registered", "it is registered")
+
+
+def says(lab: Lab, words: str) -> None:
+    """Return once it tells that problem."""
+    eventually(lambda: words in lab.ask("status")["problem"], words)
+
+
 def pair_at(here: Region, join: str) -> tuple[Lab, Lab]:
     """Two labs that do not meet directly, with an agreement."""
     labs = here.site("lab-a-trainer"), here.site("lab-b-trainer")
     for lab in labs:
         lab.environment["COMITY_PUNCH"] = "no"
         lab.init(join)
-        assert lab.up()["rendezvous_state"] == "registered"
+        comes_up(lab)
     agree(*labs, "IRB #2026-0142, a secret reason")
     return labs
 
@@ -115,12 +126,12 @@ def test_an_encrypted_proxy_before_a_web_server(here: Region, web: Authority, tm
         lab.environment["COMITY_PROXY"] = f"https://ana:secret@127.0.0.1:{proxy.port}"
         lab.init(str(JoinUrl("rendezvous.test", 443, fingerprint=here.rendezvous.url.fingerprint)))
         lab.begin("up").answer()
-        assert "certificate of the proxy" in lab.ask("status")["problem"]
+        says(lab, "certificate of the proxy")
         assert not proxy.asked, "the password must not reach a proxy that nobody vouches for"
         lab.down()
 
         lab.ask("config", "set", "ca_bundle", str(company.bundle))
-        assert lab.up()["rendezvous_state"] == "registered"
+        comes_up(lab)
         assert lab.ask("info")["rendezvous_link"]["via"] == f"proxy {proxy.url}, websocket"
         other = here.site("lab-b-trainer")
         other.environment |= {"COMITY_PROXY": lab.environment["COMITY_PROXY"]}
@@ -164,9 +175,8 @@ def test_a_web_server_without_a_rendezvous_is_named(here: Region, web: Authority
         gateway.answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         lab.init(join_at(here, gateway.port))
         lab.begin("up").answer()
-        problem = lab.ask("status")["problem"]
-        assert "does not answer as a rendezvous: directly: " in problem
-        assert "inside a websocket: it answers 404 Not Found" in problem
+        says(lab, "does not answer as a rendezvous: directly: ")
+        says(lab, "inside a websocket: it answers 404 Not Found")
         gateway.answer = None
         down = "502 Bad Gateway: the rendezvous behind it can't be reached"
         eventually(lambda: down in lab.ask("status")["problem"], "what is wrong now is said")

@@ -15,25 +15,16 @@ from hypothesis import strategies as st
 
 from comity import limits
 from comity.errors import ComityError, RemoteProtocolError
-from comity.identity import (
-    Address,
-    Card,
-    Envelope,
-    Fingerprint,
-    Identity,
-    InvalidKey,
-    JoinUrl,
-    PublicKey,
-    SealContext,
-    SealingPrivateKey,
-    inspect_chain,
-    issue_certificate,
-    normalise_hostname,
-    open_sealed,
-    parse_peer,
-    printable,
-)
+from comity.identity.address import Address
 from comity.identity.authority import format_authority, parse_authority
+from comity.identity.card import Card, JoinUrl, parse_peer
+from comity.identity.certificate import inspect_chain, issue_certificate
+from comity.identity.envelope import Envelope
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.hostname import normalise_hostname
+from comity.identity.keys import Identity, InvalidKey, PublicKey
+from comity.identity.sealing import SealContext, SealingPrivateKey, open_sealed
+from comity.identity.text import printable
 
 NOW = 1_800_000_000.0
 IDENTITY = Identity(Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32))

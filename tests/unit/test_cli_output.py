@@ -61,9 +61,9 @@ def test_bar_is_written_over_and_ends_as_in_the_seed() -> None:
     display.update(dataclasses.replace(RUNNING, state="connecting", bytes_done=0))
     assert terminal.getvalue() == ""
     display.update(RUNNING)
-    assert screen(terminal.getvalue())[-1] == f"Transfer: {'█' * 5}{'░' * 15}  25% (1.0s, 33.8 MB/s)"
+    assert screen(terminal.getvalue())[-1] == f"Transfer: {'█' * 5}{'░' * 15}  25% (1.0s, 33.8 MB/s, direct)"
     display.update(dataclasses.replace(RUNNING, state="verifying", bytes_done=1000))
-    assert screen(terminal.getvalue())[-1].endswith("100% (1.0s, 33.8 MB/s, verifying)")
+    assert screen(terminal.getvalue())[-1].endswith("100% (1.0s, 33.8 MB/s, verifying, direct)")
     output.show(DONE, display.finish(DONE))
     assert screen(terminal.getvalue()) == [
         "Sending: w\\u{1b}[2J.pt (1.0kB)",

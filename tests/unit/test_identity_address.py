@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comity.errors import InvalidInput
-from comity.identity import Address
+from comity.identity.address import Address
 
 
 def test_spelling() -> None:

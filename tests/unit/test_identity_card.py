@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from comity.errors import InvalidCard, InvalidInput, InvalidJoinUrl
-from comity.identity import Address, Card, Fingerprint, JoinUrl, PeerName, parse_peer
+from comity.identity.address import Address
 from comity.identity.authority import format_authority, normalise_host, parse_authority
+from comity.identity.card import Card, JoinUrl, PeerName, parse_peer
+from comity.identity.fingerprint import Fingerprint
 
 PIN = Fingerprint(bytes(range(32)))
 

@@ -15,14 +15,6 @@ from cryptography.x509.oid import NameOID
 
 from comity import limits
 from comity.errors import RemoteProtocolError
-from comity.identity import (
-    Identity,
-    InvalidKey,
-    PeerCertificateError,
-    SmallOrderKey,
-    inspect_chain,
-    issue_certificate,
-)
 from comity.identity.certificate import (
     SUBJECT,
     ExpiredCertificate,
@@ -30,9 +22,13 @@ from comity.identity.certificate import (
     MalformedCertificate,
     MissingCertificate,
     NotYetValidCertificate,
+    PeerCertificateError,
     UnexpectedSubject,
     WrongKeyType,
+    inspect_chain,
+    issue_certificate,
 )
+from comity.identity.keys import Identity, InvalidKey, SmallOrderKey
 from tests.hostile.certificates import (
     IDENTITY_POINT,
     NON_CANONICAL_IDENTITY_POINTS,

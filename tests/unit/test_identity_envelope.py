@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from comity import limits
 from comity.errors import RemoteProtocolError
-from comity.identity import BadSignature, Envelope, Identity, pae, statement_digest, verify
+from comity.identity.envelope import Envelope, pae, statement_digest, verify
+from comity.identity.keys import BadSignature, Identity
 
 TYPE = "application/vnd.comity.approval.v1+json"
 SIGNER = Identity(Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32))

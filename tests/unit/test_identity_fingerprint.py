@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comity.errors import InvalidInput
-from comity.identity import Fingerprint
+from comity.identity.fingerprint import Fingerprint
 
 TEXT = "06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9"
 PRINT = Fingerprint(bytes.fromhex(TEXT))

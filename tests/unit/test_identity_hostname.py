@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from comity.errors import InvalidInput
-from comity.identity import normalise_hostname
+from comity.identity.hostname import normalise_hostname
 
 
 @pytest.mark.parametrize(

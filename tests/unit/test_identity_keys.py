@@ -17,16 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from comity import limits
 from comity.errors import InvalidInput, LocalProtocolError, RemoteProtocolError, TooLarge
-from comity.identity import (
-    BadSignature,
-    Identity,
-    InvalidKey,
-    NonCanonicalKey,
-    PublicKey,
-    SmallOrderKey,
-    pae,
-    verify,
-)
+from comity.identity.envelope import pae, verify
+from comity.identity.keys import BadSignature, Identity, InvalidKey, NonCanonicalKey, PublicKey, SmallOrderKey
 
 TYPE = "application/vnd.comity.approval.v1+json"
 

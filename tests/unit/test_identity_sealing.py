@@ -16,16 +16,17 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519Pu
 
 from comity import limits
 from comity.errors import InvalidInput, LocalProtocolError, TooLarge
-from comity.identity import (
-    Identity,
-    InvalidKey,
+from comity.identity.keys import Identity, InvalidKey
+from comity.identity.sealing import (
+    PLAINTEXT_BYTES,
+    PRIVATE_BYTES,
+    PUBLIC_BYTES,
     SealContext,
     SealingPrivateKey,
     UnsealError,
     open_sealed,
     seal,
 )
-from comity.identity.sealing import PLAINTEXT_BYTES, PRIVATE_BYTES, PUBLIC_BYTES
 
 KEYS = [Identity(Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)).public for n in range(4)]
 CONTEXT = SealContext("handshake-request", KEYS[0].fingerprint, 1, KEYS[1], KEYS[2], bytes(16))

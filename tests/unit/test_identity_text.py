@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comity.identity import printable
+from comity.identity.text import printable
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,20 @@ def test_erasures_are_told_and_what_was_erased_is_not() -> None:
     assert found.acts[-1].reasons == ("sent by mistake",)
 
 
+def test_whatever_was_refused_is_among_the_refusals_and_keys_are_acts() -> None:
+    log = Log(OWNER, PARTNER, count=0)
+    for kind in ("forward.refused", "charter.refused", "mail.refused", "exchange.failed", "key.rotated"):
+        log.audit.append(kind, peer=PARTNER.identity.public)
+    found = gather(AuditReader(log.db), PARTNER.fingerprint, Period())
+    assert [one.kind for one in found.refusals] == [
+        "forward.refused",
+        "charter.refused",
+        "mail.refused",
+        "exchange.failed",
+    ]
+    assert [one.kind for one in found.acts] == ["key.rotated"]
+
+
 @pytest.mark.parametrize(
     ("since", "until", "held"),
     [

@@ -10,20 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from comity.identity import (
-    Envelope,
-    Fingerprint,
-    Identity,
-    NonCanonicalKey,
-    PublicKey,
-    SealContext,
-    SealingPrivateKey,
-    SmallOrderKey,
-    open_sealed,
-    pae,
-    statement_digest,
-    verify,
-)
+from comity.identity.envelope import Envelope, pae, statement_digest, verify
+from comity.identity.fingerprint import Fingerprint
+from comity.identity.keys import Identity, NonCanonicalKey, PublicKey, SmallOrderKey
+from comity.identity.sealing import SealContext, SealingPrivateKey, open_sealed
 
 HERE = Path(__file__).parent
 P = 2**255 - 19

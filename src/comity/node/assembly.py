@@ -54,7 +54,8 @@ def assemble(ground: Ground) -> Node:
     notary = Notary(identity, join.named, join.network, store, clock, entropy)
     audit = AuditService(db, ground.audit_key, clock, entropy)
     sealing = SealingKeyStore(db)
-    certificate = SealingCertificate(sealing, notary, clock)
+    settled = Settled(db, audit)
+    certificate = SealingCertificate(sealing, notary, settled, clock)
     presence = Presence(FINAL)
     rendezvous = ground.rendezvous(presence, notary, certificate)
     courier = Courier(rendezvous, notary, store, sealing, audit, clock, entropy)
@@ -159,7 +160,6 @@ def assemble(ground: Ground) -> Node:
         chosen=ground.witnesses,
         clock=clock,
     )
-    settled = Settled(db, audit)
     forwarding = ForwardingService(
         ForwardingSurroundings(
             network=network,

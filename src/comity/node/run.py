@@ -50,6 +50,8 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
         kept.callback(built.node.audit.close)
         built.node.audit.append("node.started", version=__version__)
         built.node.settled.record(on_record(settings))
+        built.node.settled.key("identity", str(built.node.notary.public.fingerprint))
+        built.node.settled.key("log", built.node.audit.key.public.hex())
         kept.callback(built.node.audit.append, "node.stopped")
         stop = asyncio.Event()
         kept.enter_context(_signals(stop.set))

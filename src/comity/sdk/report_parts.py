@@ -31,6 +31,10 @@ ACTS = {
     "charter.suspended": "Partner suspended",
     "charter.resumed": "Suspension lifted",
     "charter.attested": "Deletion or retention stated",
+    "key.rotated": "Partner's key replaced",
+    "key.retired": "Key retired",
+    "expose.begun": "Port exposed",
+    "expose.ended": "Port not exposed any more",
     "audit.redacted": "Entry erased",
 }
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")

@@ -1,4 +1,4 @@
-"""Which settings this node runs under, on record: the audit log tells each change before it takes effect.
+"""Which settings and keys this node runs under, on record: each change is told before it takes effect.
 
 A setting counts from a start on, whoever changed it and however: the file, the environment, a flag, ``comity
 config`` while nothing ran. So it is a start that compares them with those it last ran under, and what a
@@ -14,9 +14,11 @@ from comity.services.audit import AuditService
 from comity.storage.database import Database
 from comity.storage.settled import SettledStore
 
+_KEY = "key "  # no setting has a blank in its name
+
 
 class Settled:
-    """``record`` compares and remembers."""
+    """``record`` and ``key`` compare and remember."""
 
     def __init__(self, db: Database, audit: AuditService) -> None:
         self._db = db
@@ -30,9 +32,19 @@ class Settled:
             changed: dict[str, Any] = dict(sorted(settings.items() - before.items()))
             if not changed:
                 return
-            if not before:
+            first = all(name.startswith(_KEY) for name in before)
+            if first:
                 self._audit.append("config.settled", **changed)
             for name, text in changed.items():
-                if before:
+                if not first:
                     self._audit.append("config.changed", setting=name, before=before.get(name), after=text)
             self._store.put(before | changed)
+
+    def key(self, name: str, public: str) -> None:
+        """The key that goes by this name here is this one from now on; ``public`` is no secret."""
+        with self._db.transaction():
+            known = self._store.all()
+            before = known.get(_KEY + name)
+            if before != public:
+                self._audit.append("key.changed", key=name, before=before, after=public)
+                self._store.put(known | {_KEY + name: public})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -44,14 +45,14 @@ class TreePart:
         self._root = descriptor
         self._opener = Opener(descriptor, create=True)
         self._open: tuple[int, int] | None = None  # item, descriptor
-        self._written = bytearray(len(listing.items))
+        self._reached = array("Q", bytes(8 * len(listing.items)))  # how far each file was written
 
     def write(self, offset: int, data: Buffer) -> None:
         view = memoryview(data)
         with FilesReported(self._where):
             for index, inside, at, length in pieces(self._listing, offset, len(view)):
                 descriptor = self._file(index, os.O_RDWR | os.O_CREAT)
-                self._written[index] = 1
+                self._reached[index] = max(self._reached[index], inside + length)
                 piece = view[at : at + length]
                 while piece:
                     count = os.pwrite(descriptor, piece, inside)
@@ -95,7 +96,7 @@ class TreePart:
         for index, (path, length) in enumerate(self._listing.items):
             if length == EMPTY_FOLDER:
                 self._opener.folder(path)
-            elif not self._written[index] or length > limits.CHUNK_BYTES:
+            elif self._reached[index] < length or length == 0:
                 descriptor = self._file(index, os.O_RDWR | os.O_CREAT)
                 if os.fstat(descriptor).st_size < length:
                     os.ftruncate(descriptor, length)

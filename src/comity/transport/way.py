@@ -38,6 +38,7 @@ class Way:
         self.outlet = outlet
         self.wrapped = False
         self._bridges = Bridges()
+        self._trusted: ssl.SSLContext | None = None
 
     @classmethod
     def to(cls, authority: str) -> Way:
@@ -99,7 +100,9 @@ class Way:
             ) from error
         try:
             if proxy.tls:
-                await _secure(wire, proxy, self.outlet.ca_bundle)
+                if self._trusted is None:  # reading all certificates takes a while
+                    self._trusted = proxy_context(self.outlet.ca_bundle)
+                await _secure(wire, proxy, self._trusted)
             await wire.connect(proxy, self.authority)
         except BaseException:
             wire.close()
@@ -122,9 +125,9 @@ class Way:
             raise
 
 
-async def _secure(wire: Wire, proxy: ProxyUrl, ca_bundle: str) -> None:
+async def _secure(wire: Wire, proxy: ProxyUrl, context: ssl.SSLContext) -> None:
     try:
-        await wire.start_tls(proxy_context(ca_bundle), proxy.host)
+        await wire.start_tls(context, proxy.host)
     except ssl.SSLCertVerificationError as error:
         raise ProxyFailed(
             f"the certificate of the proxy {proxy} is not trusted: {error.verify_message}".rstrip("."),

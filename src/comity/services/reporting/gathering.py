@@ -38,6 +38,7 @@ _ACTS = frozenset(
         "charter",
         "identity",
         "expose",
+        "key",
         "audit",
     }
 )
@@ -53,13 +54,9 @@ _PASSED = frozenset(
 )
 _FAILED = frozenset(
     {
-        "exchange.refused",
         "exchange.failed",
         "exchange.cancelled",
         "exchange.interrupted",
-        "statement.refused",
-        "mail.refused",
-        "witness.refused",
         "witness.conflict",
         "log.contradicted",
         "peer.untrusted",
@@ -118,7 +115,7 @@ def _sorted(found: Gathered, stored: StoredEntry, entry: Entry) -> bool:
     at, index = rfc3339(entry.at / 1000), stored.index
     if entry.kind in _PASSED:
         found.flows.append(_flow(index, at, entry))
-    elif entry.kind in _FAILED or entry.decision == "deny":
+    elif entry.kind in _FAILED or entry.kind.endswith(".refused") or entry.decision == "deny":
         unrecorded = entry.detail.get("unrecorded")
         found.refusals.append(
             ReportRefusal(

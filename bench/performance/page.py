@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent / "docs/reference/performance.md"
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/performance.md"
 
 
 def write_part(name: str, text: str) -> None:

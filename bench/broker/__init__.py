@@ -1,0 +1,1 @@
+"""What ``bench/events.py`` runs beside itself."""
