@@ -31,7 +31,7 @@ CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Scene:
-    """Alice sends to bob, over wires that stop moving chunks while ``held``."""
+    """Alice sends to bob, over wires on which every transfer gets stuck in its middle."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class Scene:
         return MemoryNet(self.world, key)
 
     def _setup(self, wire: Wire) -> None:
-        """The third chunk of a link never arrives: both sides wait in the middle of the transfer."""
+        """Nothing follows the third chunk of a link: both sides wait in the middle of the transfer."""
         seen = 0
 
         def tamper(frame: bytes) -> bytes:
@@ -62,7 +62,7 @@ class Scene:
             seen += is_chunk(frame)
             self.chunks += is_chunk(frame)
             if seen == 3:
-                wire.room = 0  # whatever follows waits
+                wire.room = 0
             return frame
 
         wire.tamper = tamper

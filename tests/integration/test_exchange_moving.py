@@ -158,7 +158,8 @@ async def test_a_join_of_anothers_transfer_or_of_none_is_refused(pair: Pair, tmp
     await stream.send(bytes([Type.JOIN]) + b'{"transfer": 7}')
     with pytest.raises(LinkLost):
         await stream.receive()
-    assert isinstance(pair.world.nodes[pair.bob.key].handled[-1], RemoteProtocolError)
+    ended = pair.world.nodes[pair.bob.key].handled  # in any order: what was refused may end later
+    assert [type(error) for error in ended if error is not None] == [RemoteProtocolError]
     pair.better_after = 0
     await sending
     await pair.arrived()
