@@ -93,6 +93,30 @@ def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b:
     run_simulation(scenario, 1)
 
 
+@pytest.mark.parametrize(("guard_a", "guard_b"), GUARDS)
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_a_pickle_is_refused_for_what_it_is(guard_a: type[Guard], guard_b: type[Guard], name: str) -> None:
+    """The charter lists its very digest, so nothing but the rule on formats stands against it."""
+
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation, guard_a=guard_a, guard_b=guard_b)
+        async with running(a, b):
+            await a.agree_with(b)
+            plain = validation(a, b)
+            plain["assets"][0]["digests"].append(files.digest(files.pickled()))
+            digest = await nodes.agree(plain, a, b)
+            with pytest.raises(PeerRefused if guard_a is Disabled else Denied) as caught:
+                await files.send(a, b, files.pickled(), name)
+            assert "artifacts.formats: only these formats pass: safetensors" in caught.value.message
+            assert await files.received(b) == []
+            for node in (a, b):
+                assert nodes.status(node, digest).exchanged == ()
+            await files.send(a, b, MODEL_X)
+            assert await files.received(b) == [files.digest(MODEL_X)]
+
+    run_simulation(scenario, 2)
+
+
 async def forward(node: SimulatedNode, peer: SimulatedNode, port: int) -> None:
     """One connection to a port of the peer, which exposes it to everybody."""
     await peer.node.forwarding.exposed.expose(control.ExposeRequest(port=port, all=True))
