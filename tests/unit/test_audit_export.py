@@ -326,7 +326,7 @@ def test_a_fabricated_agreement_is_refused_with_the_partners_fingerprint(
 
 async def test_a_fabricated_agreement_under_another_name_stays_unverified(log: Log) -> None:
     lines = log.export(agreements=(await agreed(OTHER, "lab-c"),))
-    [one] = check(lines, **ANCHORS).agreements
+    [one] = check(lines, None, **ANCHORS).agreements
     assert (one.identities, one.parties) == ("unverified", ("lab-a", "lab-c"))
 
 
