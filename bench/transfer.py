@@ -1,6 +1,6 @@
 """How fast artifacts travel, beside other programs, in one run on one machine: medians, memory, CPU.
 
-    python bench/transfer.py             everything, and docs/reference/performance.md is written
+    python bench/transfer.py             everything, and its part of docs/reference/performance.md is written
     python bench/transfer.py --quick     142 MB and the folder on tmpfs, three times; nothing is written
     python bench/transfer.py --sizes 1GiB --places tmpfs --repeats 5
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -26,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "bench")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench")])
 
+from performance.page import machine, write_part  # noqa: E402  the path is set above
 from transfers.report import Row, page, table  # noqa: E402  the path is set above
 from transfers.rivals import Ceiling, Comity, Cp, Rival, Rsync, Run, Scp, Ssh, remove  # noqa: E402  likewise
 from transfers.stage import Nodes  # noqa: E402  likewise
@@ -36,7 +36,6 @@ FILE_BYTES = 4096
 FOLDER = "10,000 × 4 KiB"
 SIZES = {"1MB": 10**6, "142MB": 142 * 10**6, "1GiB": 2**30, FOLDER: FILES * FILE_BYTES}
 PLACES = {"tmpfs": "/dev/shm", "disk": tempfile.gettempdir()}  # noqa: S108  a benchmark's own folder in it
-PAGE = ROOT / "docs/reference/performance.md"
 STAMP_EVERY = 2**19
 
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rivals whose name begins so")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} in any case")
+    parser.add_argument("--write", action="store_true", help="write the page in any case")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))  # so that what was started is ended
     if chosen.quick:
@@ -57,8 +56,7 @@ def main() -> None:
     rows = [row for place in chosen.places for row in run_place(place, chosen)]
     print(table(rows))
     if chosen.write or len(sys.argv) == 1:
-        PAGE.write_text(page(rows, chosen.repeats, machine()))
-        print(f"\nwritten: {PAGE.relative_to(ROOT)}")
+        write_part("transfers", page(rows, chosen.repeats, machine()).strip())
 
 
 def run_place(place: str, chosen: argparse.Namespace) -> Iterator[Row]:
@@ -148,18 +146,6 @@ def stamp(file: Path) -> None:
     for at in range(0, os.fstat(descriptor).st_size - 16, STAMP_EVERY):
         os.pwrite(descriptor, os.urandom(16), at)
     os.close(descriptor)
-
-
-def machine() -> str:
-    model = "unknown processor"
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next(
-            (line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model
-        )
-    cores = len(os.sched_getaffinity(0))
-    system = f"{platform.system()} {platform.release()}"
-    return f"{cores} cores ({model}), {system}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

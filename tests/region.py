@@ -22,7 +22,8 @@ from tests.labs import COMITY, PATIENCE, Command, Lab, eventually
 from tests.proxy import Proxy
 
 MIB = 1024 * 1024
-#: More bytes than any flow of a region carries by the way, and fewer than the sockets on a file's way hold.
+#: More bytes than any flow of a region carries by the way. Once a file is held up there, as many again may
+#: wait in its sender's socket (Linux: the last of net.ipv4.tcp_wmem), and arrive even if the sender dies.
 ENOUGH = 4 * MIB
 
 
@@ -57,8 +58,8 @@ class Rendezvous:
                 stdout=log,
                 stderr=log,
             )
-        eventually(lambda: self.said().count("join URL: ") > before or not self._runs(), "it serves")
-        assert self._runs(), self.said()
+        eventually(lambda: self.said().count("join URL: ") > before or not self.running, "it serves")
+        assert self.running, self.said()
         (self.port,) = {int(port) for port in re.findall(r" listening host=\S+ port=(\d+)", self.said())}
 
     @property
@@ -73,6 +74,10 @@ class Rendezvous:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
@@ -82,15 +87,12 @@ class Rendezvous:
         self.process.wait()
 
     def end(self) -> None:
-        if self._runs():
+        if self.running:
             self.process.terminate()
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
-
-    def _runs(self) -> bool:
-        return self.process.poll() is None
 
 
 class Region:
@@ -192,7 +194,7 @@ def under_way(
     """
     path = sender.folder / name
     path.write_bytes(content)
-    assert len(content) >= 2 * ENOUGH
+    assert len(content) >= 3 * ENOUGH
     here.proxy.hold(after=ENOUGH)
     try:
         command = sender.begin("send-file", receiver.hostname, name)

@@ -69,7 +69,7 @@ def _cells(row: Row, ceiling: float | None) -> list[str]:
 
 
 def page(rows: list[Row], repeats: int, machine: str) -> str:
-    """All of docs/reference/performance.md."""
+    """What stands between the marks of ``transfers`` in docs/reference/performance.md."""
     return _PAGE.read_text().format(
         repeats=repeats, machine=machine, goals="\n".join(goals(rows)), table=table(rows)
     )

@@ -30,13 +30,25 @@ def here() -> Iterator[Region]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def all_run(here: Region) -> None:
+    """A test that failed may have left something dead: the next one begins with everything up."""
+    if not here.rendezvous.running:
+        here.rendezvous.start()
+    a, b = here.labs[:2]
+    for lab in (a, b):
+        if lab.ask("status")["running"] is False:
+            lab.up()
+    meet(a, b)
+
+
 @pytest.fixture
-def a(here: Region) -> Lab:
+def a(here: Region, all_run: None) -> Lab:
     return here.labs[0]
 
 
 @pytest.fixture
-def b(here: Region) -> Iterator[Lab]:
+def b(here: Region, all_run: None) -> Iterator[Lab]:
     """What arrives there is taken away after each test."""
     lab = here.labs[1]
     yield lab

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from comity import control
+from comity.clock import ManualClock
 from comity.control import ExportVerification
 from comity.errors import AuditInvalid
 from comity.identity.fingerprint import Fingerprint
 from comity.sdk.offline_audit import verify_log
 from tests.audit_logs import Institution, Log
+from tests.trust.office import Office
+from tests.trust.site import Site, agree
 
 OWNER, PARTNER, OTHER = Institution.new(), Institution.new(), Institution.new()
 
@@ -237,6 +241,93 @@ def test_a_forged_checkpoint_is_refused(log: Log, change: Callable[[dict[str, An
     change(content)
     with pytest.raises(AuditInvalid):
         check(log.export(), json.dumps(content).encode())
+
+
+# ── agreements ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def agreed(partner: Institution, name: str = "lab-b") -> str:
+    """The file of an agreement that the log's owner, as lab-a, asked of ``partner``."""
+    office = Office(ManualClock())
+    owner = Site(office, "lab-a", 0x10, identity=OWNER.identity)
+    await agree(owner, Site(office, name, 0x20, identity=partner.identity))
+    return (await owner.trust.ending.export(control.ExportRequest(name))).content
+
+
+@pytest.fixture
+async def true_agreement() -> str:
+    return await agreed(PARTNER)
+
+
+@pytest.fixture
+async def fabricated() -> str:
+    """The operator made a second key, calls it lab-b, and signs both halves."""
+    return await agreed(OTHER)
+
+
+def parties(**given: Institution) -> dict[str, Institution]:
+    return {name.replace("_", "-"): party for name, party in given.items()}
+
+
+ANCHORS = parties(lab_a=OWNER, lab_b=PARTNER)
+
+
+@pytest.mark.parametrize("part", [True, False])
+def test_an_agreement_is_verified_with_both_fingerprints_only(
+    log: Log, true_agreement: str, part: bool
+) -> None:
+    lines = log.export(PARTNER if part else None, heads=(15,), agreements=(true_agreement,))
+    for anchors, identities in (
+        (ANCHORS, "verified"),
+        (parties(lab_a=OWNER), "unverified"),
+        ({}, "unverified"),
+    ):
+        found = check(lines, log.anchor(15), **anchors)
+        assert found.valid, found.problem
+        [one] = found.agreements
+        assert (one.identities, one.parties, one.problem) == (identities, ("lab-a", "lab-b"), "")
+
+
+def test_a_fabricated_agreement_is_unverified_without_fingerprints(log: Log, fabricated: str) -> None:
+    """Nor does the operator's own fingerprint help, nor a checkpoint that the partner really signed."""
+    lines = log.export(heads=(15,), agreements=(fabricated,))
+    for anchors in ({}, parties(lab_a=OWNER)):
+        for checkpoint in (None, log.anchor(15)):
+            found = check(lines, checkpoint, **anchors)
+            assert [one.identities for one in found.agreements] == ["unverified"]
+    assert check(lines).log == "unverified"
+
+
+@pytest.mark.parametrize("anchors", [ANCHORS, parties(lab_b=PARTNER)], ids=["both", "the partner's"])
+@pytest.mark.parametrize("witnessed", [True, False])
+@pytest.mark.parametrize("part", [True, False])
+def test_a_fabricated_agreement_is_refused_with_the_partners_fingerprint(
+    log: Log,
+    fabricated: str,
+    true_agreement: str,
+    anchors: dict[str, Institution],
+    witnessed: bool,
+    part: bool,
+) -> None:
+    """Also behind a true one."""
+    about = PARTNER if part else None
+    lines = log.export(about, heads=(15,), agreements=(true_agreement, fabricated))
+    found = check(lines, log.anchor(15) if witnessed else None, **anchors)
+    assert (found.valid, found.witnessed_size) == (False, 0)
+    true, forged = found.agreements
+    assert true.problem == ""
+    assert (forged.identities, forged.parties) == ("unverified", ())
+    assert forged.problem == "an agreement: lab-b signed with another key than the fingerprint that was given"
+    if witnessed or anchors is ANCHORS:
+        assert found.problem == forged.problem
+    else:
+        assert found.problem == "the log is of another identity than the fingerprints that were given"
+
+
+async def test_a_fabricated_agreement_under_another_name_stays_unverified(log: Log) -> None:
+    lines = log.export(agreements=(await agreed(OTHER, "lab-c"),))
+    [one] = check(lines, None, **ANCHORS).agreements
+    assert (one.identities, one.parties) == ("unverified", ("lab-a", "lab-c"))
 
 
 # ── redaction ─────────────────────────────────────────────────────────────────────────────────────────

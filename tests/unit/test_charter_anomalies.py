@@ -12,12 +12,14 @@ from comity.clock import from_rfc3339
 from comity.errors import ComityError, Denied, NothingPending, PeerRefused
 from comity.policy.charter.model import OutsideHours
 from comity.services.charter.anomalies import outside
+from comity.transport.memory_registry import Member, MemoryRegistry
 from comity.transport.simulation import Simulation, run_simulation
 from tests.charter import files, nodes
 from tests.charter.nodes import DAY
 from tests.simulated_nodes import SimulatedNode, running
 from tests.unit.test_charter_enforced import Disabled
 from tests.unit.test_charter_streams import signed_models
+from tests.worlds import Town
 
 MIB = 1024 * 1024
 
@@ -107,16 +109,62 @@ def test_what_is_tried_outside_hours_suspends() -> None:
     run_simulation(scenario, 3)
 
 
+class Careless(MemoryRegistry):
+    """A registry that lets many keys bear one name: the last to come is found by it."""
+
+    def _named(self, hostname: str) -> Member | None:
+        return None
+
+
+async def claims_its_name(thief: SimulatedNode, peer: SimulatedNode) -> None:
+    """A node with a key of its own asks ``peer`` for an agreement, under the hostname of a partner."""
+    await thief.node.trust.asking.handshake(
+        control.HandshakeRequest(peer=str(peer.card), justification="our new server")
+    )
+    await nodes.settled()
+
+
 def test_another_key_with_a_partners_name_suspends_where_the_charter_says_so() -> None:
     async def scenario(simulation: Simulation) -> None:
-        a, b = nodes.pair(simulation)
+        town = Town(simulation, registry=Careless)
+        a, b = SimulatedNode(town, "lab-a"), SimulatedNode(town, "lab-b", listen=True)
         async with running(a, b):
             await a.agree_with(b)
             await nodes.agree(watching(a, b, {"watches": "fingerprint"}), a, b)
-            a.node.trust.impersonated(b.key)
-            await nodes.settled()
-            assert nodes.suspended(a) == [("us", "anomalies.rule-0")]
-            assert nodes.suspended(b) == [("them", "anomalies.rule-0")]
+            thief = SimulatedNode(town, "thief", hostname="lab-b")
+            async with running(thief):
+                await claims_its_name(thief, a)
+                assert nodes.suspended(a) == [("us", "anomalies.rule-0")]
+                assert nodes.suspended(b) == [("them", "anomalies.rule-0")]
+                assert not a.node.trust.approved(thief.key)
+            with pytest.raises(Denied, match=r"anomalies\.rule-0: this node has suspended"):
+                await files.send(a, b, files.safetensors(1))
+            with pytest.raises((Denied, PeerRefused), match=r"anomalies\.rule-0"):
+                await files.send(b, a, files.safetensors(1))
+            [begun] = nodes.entries(a, "charter.suspended")
+            assert begun.peer == str(b.key.fingerprint)
+            await lift(a, "lab-b")
+            assert (await files.send(a, b, files.safetensors(1))).receipt
+
+    run_simulation(scenario, 4)
+
+
+@pytest.mark.parametrize(
+    ("hostname", "rules"),
+    [("lab-b", ()), ("lab-c", ({"watches": "fingerprint"},))],
+    ids=["no rule", "a name of its own"],
+)
+def test_another_key_suspends_nobody_else(hostname: str, rules: tuple[dict[str, Any], ...]) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        town = Town(simulation, registry=Careless)
+        a, b = SimulatedNode(town, "lab-a"), SimulatedNode(town, "lab-b", listen=True)
+        async with running(a, b):
+            await a.agree_with(b)
+            await nodes.agree(watching(a, b, *rules), a, b)
+            thief = SimulatedNode(town, "thief", hostname=hostname)
+            async with running(thief):
+                await claims_its_name(thief, a)
+            assert nodes.suspended(a) == nodes.suspended(b) == []
 
     run_simulation(scenario, 4)
 

@@ -15,12 +15,27 @@ from comity import control
 from comity.errors import ComityError, Denied, PeerRefused
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Decision, Operation
+from comity.protocol.exchange.described import Described
+from comity.protocol.exchange.messages import (
+    FILE,
+    Close,
+    Fail,
+    Offer,
+    Page,
+    Refuse,
+    SignedReceipt,
+    chunk_header,
+    encode_message,
+    parse_message,
+)
 from comity.protocol.forwarding.messages import purpose_of
-from comity.protocol.hello import FORWARD_PORT
+from comity.protocol.hello import EXCHANGE_PORT, FORWARD_PORT
+from comity.protocol.statements import ArtifactSignature
 from comity.services.guard import Guard
 from comity.transport.simulation import Simulation, run_simulation
 from tests.charter import files, nodes
 from tests.charter.nodes import DAY
+from tests.exchanges import entry_for, manifest_for
 from tests.simulated_nodes import SimulatedNode, running
 
 MODEL_X, MODEL_Y = files.safetensors(1), files.safetensors(2)
@@ -91,6 +106,84 @@ def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b:
             assert "window: " in await refused(a, b, MODEL_X, "model.safetensors")
 
     run_simulation(scenario, 1)
+
+
+@pytest.mark.parametrize(("guard_a", "guard_b"), GUARDS)
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_a_pickle_is_refused_for_what_it_is(guard_a: type[Guard], guard_b: type[Guard], name: str) -> None:
+    """The charter lists its very digest, so nothing but the rule on formats stands against it."""
+
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation, guard_a=guard_a, guard_b=guard_b)
+        async with running(a, b):
+            await a.agree_with(b)
+            plain = validation(a, b)
+            plain["assets"][0]["digests"].append(files.digest(files.pickled()))
+            digest = await nodes.agree(plain, a, b)
+            with pytest.raises(PeerRefused if guard_a is Disabled else Denied) as caught:
+                await files.send(a, b, files.pickled(), name)
+            assert "artifacts.formats: only these formats pass: safetensors" in caught.value.message
+            assert await files.received(b) == []
+            for node in (a, b):
+                assert nodes.status(node, digest).exchanged == ()
+            await files.send(a, b, MODEL_X)
+            assert await files.received(b) == [files.digest(MODEL_X)]
+
+    run_simulation(scenario, 2)
+
+
+def test_a_pickle_that_its_sender_declares_a_model_is_found_by_the_receiver() -> None:
+    """The sender's program lies: its offer passes the charter, and what arrives is read before it counts."""
+
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            plain = validation(a, b)
+            plain["assets"][0]["digests"].append(files.digest(files.pickled()))
+            charter = await nodes.agree(plain, a, b)
+            assert isinstance(await declared(a, b, MODEL_X, charter), SignedReceipt)
+            said = await declared(a, b, files.pickled(), charter)
+            assert isinstance(said, Fail)
+            assert said.message == "the artifact is of no known format, and not what the offer said"
+            assert await files.received(b) == [files.digest(MODEL_X)]
+
+    run_simulation(scenario, 3)
+
+
+async def declared(a: SimulatedNode, b: SimulatedNode, content: bytes, charter: str) -> object:
+    """The last that ``b`` says to a whole transfer of ``content``, offered as a safetensors file."""
+    known = a.node.trust.known(b.key)
+    assert known is not None
+    whole = files.digest(content)
+    _, signature = a.node.notary.declare(ArtifactSignature, digest=whole, bytes=len(content))
+    offer = Offer(
+        transfer=whole[-32:],
+        nonce=whole[-64:],
+        kind=FILE,
+        name="model.safetensors",
+        bytes=len(content),
+        chunks=1,
+        agreement=known.agreement.digest,
+        charter=charter,
+        content=Described(digest=whole, format="safetensors", signature=signature.to_json().decode()),
+    )
+    manifest = manifest_for(offer, [content])
+    said: object = None
+    stream = await a.node.network.dial(b.key, EXCHANGE_PORT, agreement=offer.agreement, charter=charter)
+    async with stream:
+        for message in (
+            encode_message(offer),
+            encode_message(Page(0, (entry_for(content),))),
+            chunk_header(0) + content,
+            encode_message(Close(digest=whole, manifest=manifest.total_digest)),
+        ):
+            await stream.send(message)
+        while not isinstance(said, SignedReceipt | Fail | Refuse):
+            body = await stream.receive()
+            assert body is not None, said
+            said = parse_message(body)
+    return said
 
 
 async def forward(node: SimulatedNode, peer: SimulatedNode, port: int) -> None:
