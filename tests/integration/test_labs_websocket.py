@@ -84,7 +84,11 @@ def test_a_rendezvous_behind_nginx_with_the_configuration_that_is_shipped(
         eventually(lambda: one.ask("status")["rendezvous_state"] == "connecting", "the loss is noticed")
         eventually(lambda: "502" in one.ask("status")["problem"], "what stands before it is named")
         here.rendezvous.start()
-        eventually(lambda: one.ask("status")["rendezvous_state"] == "registered", "it comes back by itself")
+        for lab in (one, two):
+            eventually(
+                lambda lab=lab: lab.ask("status")["rendezvous_state"] == "registered",
+                "it comes back by itself",
+            )
         send(one, two)
 
 
