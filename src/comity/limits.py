@@ -50,6 +50,7 @@ CANDIDATES = 8
 FRAME_BYTES = 64 * KIB  # control frames
 HELLO_BYTES = 4 * KIB
 LANE_FRAME_BYTES = 8 * MIB + 4 * KIB  # a chunk and its header
+LANE_FRAMES_KEPT = 3  # long frames of a lane that are in memory beside the one that arrives
 TLS_RECORDS = 2**23  # half of RFC 8446 §5.5's bound for AES-GCM as SECURITY.md rule 10 states it
 CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 10.0

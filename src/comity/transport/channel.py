@@ -21,7 +21,7 @@ from comity.protocol.framing import HEADER, Kind, header, parse_header
 from comity.transport.bounds import Bounds
 from comity.transport.interface import Buffer, Pace
 from comity.transport.introduction import answer, call
-from comity.transport.landing import Landing
+from comity.transport.landing import Landing, Landings
 from comity.transport.tally import size_of
 from comity.transport.tcp import remote_of
 from comity.transport.tls import RECORD_BYTES, Credentials
@@ -169,14 +169,14 @@ class SecureChannel:
                     sent += self._socket.block(self._socket.connection.send, piece[sent:allowed])
                 self._count_sent(len(piece))
 
-    def read_frame_blocking(self, landing: Landing, limit: int) -> tuple[Kind, memoryview]:
-        """The next frame from a thread, its body in ``landing``'s memory until the next call.
+    def read_frame_blocking(self, landings: Landings, limit: int) -> tuple[Kind, memoryview]:
+        """The next frame from a thread, its body in one of ``landings`` until that one's turn comes again.
 
         LinkLost, RemoteProtocolError.
         """
         with self._socket.entered():
-            kind, size = parse_header(self._land(landing, HEADER.size), limit)
-            return kind, self._land(landing, size)
+            kind, size = parse_header(self._land(landings.short, HEADER.size), limit)
+            return kind, self._land(landings.of(size), size)
 
     def readable(self) -> bool:
         """From a thread: whether the peer sent something that was not read yet. LinkLost."""
