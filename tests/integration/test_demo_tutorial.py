@@ -114,7 +114,7 @@ class Desk:
         log = self._folder / "rendezvous.log"
         server = f'(exec "$PYTHON" -m {step.command} >{log} 2>&1) & echo $!'  # its id, not a shell's
         self._server = int(terminal.type(server)[0])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (self._folder / "two-hospitals/rendezvous/join.url").exists():
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
