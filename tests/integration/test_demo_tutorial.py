@@ -139,7 +139,7 @@ def seated(folder: Path) -> Iterator[Desk]:
         desk.leave()
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     steps = typed(PAGE.read_text(encoding="utf-8"))
     assert len(steps) > 30

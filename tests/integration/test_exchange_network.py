@@ -88,7 +88,7 @@ async def test_a_revocation_cuts_the_transfer(pair: Pair, tmp_path: Path) -> Non
     assert await pair.bob.files() == ()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_four_sparse_gigabytes_travel_as_one_chunk(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "sparse.bin"
     with path.open("wb") as file:
