@@ -6,8 +6,10 @@ changes, give it another name; the old vector stays and has to be read.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
+from tests.wire import talks
 from tests.wire.formats import FORMATS, meaning
 from tests.wire.vectors import DIGESTS, FOLDER, digests, recorded, states, write
 
@@ -28,6 +30,9 @@ def main() -> int:
     for name, vectors in new.items():
         if vectors:
             write(state / f"{name}.json", vectors)
+    for name in talks.TALKS:
+        if not any((FOLDER / str(number) / "talks" / f"{name}.json").exists() for number in states()):
+            talks.write(state / "talks" / f"{name}.json", asyncio.run(talks.record(name)))
     lines = [f"{digest}  {path}\n" for path, digest in digests().items()]
     DIGESTS.write_text("".join(lines), encoding="ascii")
     sys.stdout.write(f"{state} now holds what head writes\n" if state.exists() else "nothing is new\n")
