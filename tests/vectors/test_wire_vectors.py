@@ -78,7 +78,9 @@ def understood(name: str, data: bytes) -> Any:
 
 
 def test_every_statement_has_a_vector() -> None:
-    there = {vector.meaning["says"]["statement"] and _type_of(vector) for vector in VECTORS if _signed(vector)}
+    there = {
+        vector.meaning["says"]["statement"] and _type_of(vector) for vector in VECTORS if _signed(vector)
+    }
     assert {kind.TYPE for kind in concrete_statements()} <= there, HOW
 
 
@@ -100,7 +102,8 @@ def test_every_type_and_member_has_a_vector() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "formats", "at"), [(Type, ("exchange", "chunk", "listing"), 0), (Tag, ("forward",), 0), (Kind, ("frame",), 4)]
+    ("kind", "formats", "at"),
+    [(Type, ("exchange", "chunk", "listing"), 0), (Tag, ("forward",), 0), (Kind, ("frame",), 4)],
 )
 def test_every_kind_of_frame_has_a_vector(kind: type[IntEnum], formats: tuple[str, ...], at: int) -> None:
     there = {vector.data[at] for vector in VECTORS if vector.format in formats and len(vector.data) != 16}

@@ -1,7 +1,7 @@
 """What Comity writes into files and into its database's cells, from fixed keys and times.
 
-What a passphrase protects and what is sealed draw salts and nonces from the system: they differ each time they
-are made, so they are recorded once, and then only read.
+What a passphrase protects and what is sealed draw salts and nonces from the system: they differ each time,
+so they are recorded once, and then only read.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from tests.wire.keys import (
 )
 from tests.wire.messages import Bodies
 
-PASSPHRASE = "correct horse battery staple"  # noqa: S105  of vectors, known to everybody
+PASSPHRASE = "correct horse battery staple"
 #: The private half of the key to which the recorded letter is sealed.
 SEALING = SealingPrivateKey.from_bytes(bytes(range(96)))
 

@@ -1,7 +1,7 @@
 """How head reads and writes each recorded format, and what it makes of it.
 
-A vector's meaning is what its bytes say, as plain JSON: dictionaries, lists, texts, numbers. ``write`` is None
-for what draws its own salt or nonce, and so is never written twice alike.
+A vector's meaning is what its bytes say, as plain JSON: dictionaries, lists, texts, numbers. ``write`` is
+None for what draws its own salt or nonce, and so is never written twice alike.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from comity.storage.config import parse_config
 from comity.storage.keystore import FileKeyStore
 from comity.storage.lease import Holder
 from tests.wire import files, messages
-from tests.wire.keys import LAB_A, LAB_B, sign
+from tests.wire.keys import LAB_A, LAB_B, NEXT_SERVER, SERVER, sign
 from tests.wire.statements import statements
 from tests.wire.structs import concrete_statements
 
@@ -296,9 +296,7 @@ class Checkpointed(msgspec.Struct, frozen=True):
 
 def _read_checkpoint(data: bytes) -> Checkpointed:
     held = read_anchor(data)
-    return Checkpointed(
-        held.note.decode(), _read_statement(held.log_key), _read_statement(held.witness_key)
-    )
+    return Checkpointed(held.note.decode(), _read_statement(held.log_key), _read_statement(held.witness_key))
 
 
 def _write_checkpoint(said: Checkpointed) -> bytes:
@@ -326,8 +324,8 @@ def _read_link(data: bytes) -> Link:
 
 def _lineage(data: bytes) -> succession.Lineage:
     said = succession.Lineage.parse(data)
-    for step in said.keys:
-        assert succession.PublicKey.from_hex(step.key)
+    newest = said.follow(SERVER.public.fingerprint, SERVER.public.fingerprint)
+    assert newest == (NEXT_SERVER if said.keys else SERVER).public.fingerprint
     return said
 
 
@@ -378,9 +376,7 @@ FORMATS: dict[str, Format] = {
     "charter": Format(
         lambda: files.charter_files()[0], _read_charter, lambda said: to_canonical(said.charter)
     ),
-    "charter-file": Format(
-        lambda: files.charter_files()[1], lambda data: _lawful(read_charter(data)), None
-    ),
+    "charter-file": Format(lambda: files.charter_files()[1], lambda data: _lawful(read_charter(data)), None),
     "audit-entry": Format(files.audit_entries, parse_entry, encode_entry),
     "checkpoint": Format(
         lambda: {"checkpoint": files.audit_files()["checkpoint"]}, _read_checkpoint, _write_checkpoint
@@ -390,9 +386,7 @@ FORMATS: dict[str, Format] = {
         _read_export,
         _write_export,
     ),
-    "relationship": Format(
-        lambda: files.cells()[0], _cell(Relationship), msgspec.json.encode, grows=True
-    ),
+    "relationship": Format(lambda: files.cells()[0], _cell(Relationship), msgspec.json.encode, grows=True),
     "line-of-charters": Format(lambda: files.cells()[1], _cell(Line), msgspec.json.encode, grows=True),
 }
 
@@ -405,4 +399,3 @@ def _once(*names: str) -> dict[str, bytes]:
 def _some(*names: str) -> dict[str, bytes]:
     made = files.key_files()
     return {name: made[name] for name in names}
-

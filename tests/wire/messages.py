@@ -53,7 +53,7 @@ def prefaces() -> Bodies:
 
 
 def hellos() -> Bodies:
-    said = {
+    said: dict[str, hello.Hello | hello.Welcome | hello.Refused] = {
         "hello": hello.Hello(oldest=1, newest=1, port=hello.SESSION_PORT, instance=INSTANCE),
         "hello under a charter": hello.Hello(
             oldest=1, newest=1, port=1001, instance=INSTANCE, agreement=AGREEMENT, charter=CHARTER,
@@ -215,7 +215,9 @@ def forwards() -> Bodies:
 def witness_messages() -> Bodies:
     certificate = sign(statements.statements()["log key"]).decode()
     said: dict[str, witness.AddCheckpoint | witness.Answer] = {
-        "add checkpoint": witness.AddCheckpoint(certificate=certificate, submission="old 0\n\nlog\n1\nAA==\n"),
+        "add checkpoint": witness.AddCheckpoint(
+            certificate=certificate, submission="old 0\n\nlog\n1\nAA==\n"
+        ),
         "cosigned": witness.Cosigned(certificate=certificate, line="\N{EM DASH} witness AAAA\n"),
         "outdated": witness.Outdated(size=9, note="log\n9\nAA==\n"),
         "contradicted": witness.Contradicted(kind="rollback", reason="it was longer", note="log\n9\nAA==\n"),

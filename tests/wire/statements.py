@@ -193,7 +193,11 @@ def statements() -> dict[str, Statement]:
             ).decode(),
         ),
         "charter suspension": CharterSuspension(
-            **pair(7), lineage=CHARTER, charter=CHARTER, clause="anomalies.denials", reason="50 denials",
+            **pair(7),
+            lineage=CHARTER,
+            charter=CHARTER,
+            clause="anomalies.denials",
+            reason="50 denials",
             state="suspended",
         ),
         "charter attestation": CharterAttestation(

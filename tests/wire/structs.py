@@ -67,7 +67,9 @@ def _structs() -> set[type[msgspec.Struct]]:
         found
         for module in _modules()
         for found in vars(module).values()
-        if inspect.isclass(found) and issubclass(found, msgspec.Struct) and found.__module__ == module.__name__
+        if inspect.isclass(found)
+        and issubclass(found, msgspec.Struct)
+        and found.__module__ == module.__name__
     }
 
 

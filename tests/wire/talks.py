@@ -1,7 +1,7 @@
 """Conversations: what an earlier program said above TLS, and what it was answered then.
 
 A talk is a list of turns: who speaks, the bytes (none where it only listens), and the answers that it hears
-next. ``play`` says the recorded bytes to head and compares the answers; with ``script`` instead of a record it
+next. ``play`` says the recorded bytes to head and hears the answers; with a script instead of a record it
 makes one. Only what no two runs have alike (ports, tickets, the times of a real clock) is masked.
 """
 
@@ -23,7 +23,15 @@ from comity.entropy import SystemEntropy
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.protocol import registry
-from comity.protocol.exchange.messages import Close, Offer, Page, Type, chunk_header, encode_message, manifest_of
+from comity.protocol.exchange.messages import (
+    Close,
+    Offer,
+    Page,
+    Type,
+    chunk_header,
+    encode_message,
+    manifest_of,
+)
 from comity.protocol.framing import Kind, end_body
 from comity.protocol.hello import EXCHANGE_PORT, Hello
 from comity.protocol.hello import encode_message as encode_hello
@@ -140,7 +148,7 @@ def rendezvous_script() -> list[Turn]:
 
 @asynccontextmanager
 async def rendezvous_talk() -> AsyncIterator[Say]:
-    """A head server at the vectors' moment, with the vectors' key; each speaker has a connection of its own."""
+    """A head server at the vectors' moment, with their key; each speaker has a connection of its own."""
     clock, entropy = StillClock(), RecordedNonces()
     async with AsyncExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()), "state")
@@ -243,8 +251,8 @@ PIECES = (b"first", b"second", b"third one")
 def transfer_script() -> list[Turn]:
     """An offer, its page, its chunks and the close; the receiver asks for all of it, and signs."""
     offer = Offer(
-        transfer=CALL, nonce=NONCE, kind="file", name="model", bytes=len(b"".join(PIECES)), chunks=len(PIECES),
-        agreement=AGREEMENT, charter=None,
+        transfer=CALL, nonce=NONCE, kind="file", name="model", bytes=len(b"".join(PIECES)),
+        chunks=len(PIECES), agreement=AGREEMENT, charter=None,
     )  # fmt: skip
     manifest = manifest_of(offer)
     entries = tuple(map(entry_for, PIECES))
@@ -314,5 +322,3 @@ async def record(name: str) -> list[Turn]:
     script, scene, _ = TALKS[name]
     async with scene() as say:
         return await play(script(), say)
-
-

@@ -45,9 +45,7 @@ def recorded(folder: Path = FOLDER) -> Iterator[Vector]:
 def write(file: Path, vectors: list[tuple[str, bytes, Any]]) -> None:
     """A new file with vectors: name, bytes, meaning."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = [
-        {"name": name, **_written(data), "meaning": meaning} for name, data, meaning in vectors
-    ]
+    content = [{"name": name, **_written(data), "meaning": meaning} for name, data, meaning in vectors]
     with file.open("x", encoding="utf-8") as out:
         out.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
