@@ -54,7 +54,7 @@ async def refusal(channel: SecureChannel) -> Refused:
             Kind.HELLO,
             encode_message(Hello(oldest=7, newest=9, port=7, instance="0" * 32)),
             "version",
-            "this node speaks protocol 1 to 1, the peer 7 to 9",
+            "speaks protocol 7 to 9, the called node speaks protocol 1: the called node has to be upgraded",
         ),
     ],
 )
