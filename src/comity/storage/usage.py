@@ -199,10 +199,13 @@ class UsageStore:
 
     # ── denials in a row (an anomaly's measure) ───────────────────────────────────────────────────────
 
-    def deny(self, peer: str) -> int:
-        """One more attempt of a peer was denied; how many in a row. It counts although the caller's
-        transaction is undone because of it.
-        """
+    def denied(self, peer: str) -> int:
+        """How many attempts of a peer in a row were denied."""
+        row = self._db.execute("SELECT in_a_row FROM charter_denied WHERE peer = ?", (peer,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def deny(self, peer: str) -> None:
+        """One more was denied. It counts although the caller's transaction is undone because of it."""
         with self._db.transaction():
             self._db.execute(
                 "INSERT INTO charter_denied (peer, in_a_row) VALUES (?, 1)"
@@ -210,8 +213,6 @@ class UsageStore:
                 (peer,),
             )
             self._db.after_rollback(lambda: self.deny(peer))
-            row = self._db.execute("SELECT in_a_row FROM charter_denied WHERE peer = ?", (peer,)).fetchone()
-        return int(row[0])
 
     def begin_row_anew(self, peer: str) -> None:
         """Forget the denials of a peer, also where the caller's transaction is undone."""

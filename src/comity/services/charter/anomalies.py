@@ -56,7 +56,11 @@ class Watch:
 
     def denied(self, operation: Operation) -> int:
         """It was denied: how many of the partner's attempts in a row were. Only what it began counts."""
-        return self._usage.deny(str(operation.peer.fingerprint)) if operation.by_them else 0
+        if not operation.by_them:
+            return 0
+        party = str(operation.peer.fingerprint)
+        self._usage.deny(party)
+        return self._usage.denied(party)
 
     def too_many(self, operation: Operation, in_a_row: int, anomalies: Iterable[Anomaly]) -> Reason | None:
         """The rule that so many denials meet, if they do; then the next row begins."""
