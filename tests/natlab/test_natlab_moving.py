@@ -39,11 +39,6 @@ def send_and(here: World, midway: Callable[[], object], mebibytes: int = _MEBIBY
     return sent
 
 
-def session_path(here: World) -> str | None:
-    session = here.a.session()
-    return None if session is None else str(session["path"])
-
-
 def test_a_relayed_transfer_outlives_the_rendezvous() -> None:
     with Lab("symmetric", "symmetric") as lab, world(lab) as here:
 
@@ -60,7 +55,7 @@ def test_a_transfer_moves_from_the_relay_to_a_better_path() -> None:
     with Lab("nat", "firewall") as lab:
         off = {"COMITY_PUNCH": "no"}
         with world(lab, a=off, b=off, b_flags=("--listen", "0.0.0.0:9100")) as here:
-            wait_for(lambda: session_path(here) == "relay", "the session is relayed")
+            wait_for(lambda: here.a.path() == "relay", "the session is relayed")
             sent = send_and(here, lambda: lab.admit("b", 9100))
             assert sent.result.first_path == "relay"
             assert set(sent.result.paths) == {"relay", "direct"}
@@ -70,7 +65,7 @@ def test_a_transfer_moves_from_the_relay_to_a_better_path() -> None:
 @pytest.mark.parametrize("site", ["a", "b"] if FULL else ["b"])
 def test_a_nat_that_forgets_in_the_middle_delays_a_transfer_and_no_more(site: str) -> None:
     with Lab("strict", "strict") as lab, world(lab) as here:
-        wait_for(lambda: session_path(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
         sent = send_and(here, lambda: lab.forget_connections(site))
         assert sent.result.first_path == "punched"
         assert sent.result.seconds < 60
@@ -78,11 +73,11 @@ def test_a_nat_that_forgets_in_the_middle_delays_a_transfer_and_no_more(site: st
 
 def test_a_cable_that_is_pulled_for_a_while_delays_a_transfer_and_no_more() -> None:
     with Lab("nat", "nat") as lab, world(lab) as here:
-        wait_for(lambda: session_path(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
 
         def pull() -> None:
             lab.run("b", "ip", "link", "set", "eth", "down")
-            wait_for(lambda: session_path(here) is None, "the dead peer is found", 11)
+            wait_for(lambda: here.a.path() is None, "the dead peer is found", 11)
             lab.run("b", "ip", "link", "set", "eth", "up")
             lab.run("b", "ip", "route", "replace", "default", "via", lab.plan.inside(2, "nat").gateway)
 
@@ -91,7 +86,7 @@ def test_a_cable_that_is_pulled_for_a_while_delays_a_transfer_and_no_more() -> N
 
 def test_an_address_that_changes_in_the_middle_delays_a_transfer_and_no_more() -> None:
     with Lab("nat", "nat") as lab, world(lab) as here:
-        wait_for(lambda: session_path(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
 
         def move() -> None:
             lab.run("b", "ip", "addr", "flush", "dev", "eth")
@@ -99,4 +94,4 @@ def test_an_address_that_changes_in_the_middle_delays_a_transfer_and_no_more() -
             lab.run("b", "ip", "route", "replace", "default", "via", lab.plan.inside(2, "nat").gateway)
 
         assert send_and(here, move).result.seconds < 60
-        wait_for(lambda: session_path(here) == "punched", "the session is punched again", 60)
+        wait_for(lambda: here.a.path() == "punched", "the session is punched again", 60)

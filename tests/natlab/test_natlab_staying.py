@@ -16,14 +16,9 @@ from tests.natlab.nodes import World, wait_for, world
 pytestmark = pytest.mark.timeout(180)
 
 
-def path_of(here: World) -> str | None:
-    session = here.a.session()
-    return None if session is None else str(session["path"])
-
-
 def test_a_punched_transfer_outlives_the_rendezvous() -> None:
     with Lab("nat", "nat") as lab, world(lab) as here:
-        wait_for(lambda: path_of(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
         restarted: list[int] = []
 
         def watch(line: Progress) -> None:
@@ -45,23 +40,23 @@ def test_a_punched_transfer_outlives_the_rendezvous() -> None:
 
 def test_a_dead_peer_is_found_and_comes_back_by_itself() -> None:
     with Lab("nat", "nat") as lab, world(lab) as here:
-        wait_for(lambda: path_of(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
         lab.run("b", "ip", "link", "set", "eth", "down")
         began = time.monotonic()
-        wait_for(lambda: path_of(here) is None, "the dead peer is found", 11)
+        wait_for(lambda: here.a.path() is None, "the dead peer is found", 11)
         assert time.monotonic() - began < 10.5
         lab.run("b", "ip", "link", "set", "eth", "up")
         lab.run("b", "ip", "route", "replace", "default", "via", "10.2.0.1")
-        wait_for(lambda: path_of(here) == "punched", "the session is back, on its path", 60)
+        wait_for(lambda: here.a.path() == "punched", "the session is back, on its path", 60)
 
 
 def test_a_nat_that_forgets_is_noticed_and_punched_again() -> None:
     with Lab("strict", "strict") as lab, world(lab) as here:
-        wait_for(lambda: path_of(here) == "punched", "the session is punched")
+        wait_for(lambda: here.a.path() == "punched", "the session is punched")
         before = here.a.session()
         lab.forget_connections("b")
         assert before is not None
-        wait_for(lambda: (here.a.session() or before)["since"] != before["since"], "it is replaced", 40)
-        wait_for(lambda: path_of(here) == "punched", "the session is punched again", 60)
+        wait_for(lambda: (here.a.session() or before).since != before.since, "it is replaced", 40)
+        wait_for(lambda: here.a.path() == "punched", "the session is punched again", 60)
         path = here.file(8)
         assert here.a.send(here.b, path).result.bytes == path.stat().st_size
