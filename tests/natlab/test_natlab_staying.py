@@ -11,7 +11,7 @@ import pytest
 
 from comity.control import Progress
 from tests.natlab.lab import Lab
-from tests.natlab.nodes import World, wait_for, world
+from tests.natlab.nodes import wait_for, world
 
 pytestmark = pytest.mark.timeout(180)
 
