@@ -35,7 +35,7 @@ from comity.storage.keystore import FileKeyStore
 from tests.natlab.lab import Lab
 
 _PORT = 443
-_SECONDS = 20.0
+_SECONDS = 60.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -135,8 +135,14 @@ class Node:
                 os.kill(self.pid, signal.SIGKILL)
             self.pid = None
 
-    def send(self, peer: Node, path: Path, watch: Callable[[Progress], None] = lambda _: None) -> Sent:
-        """Send a file through the daemon in the lab."""
+    def send(
+        self,
+        peer: Node,
+        path: Path,
+        watch: Callable[[Progress], None] = lambda _: None,
+        limit: int | None = None,
+    ) -> Sent:
+        """Send a file through the daemon in the lab, at most ``limit`` bytes a second."""
         began = time.monotonic()
         first: list[float] = []
 
@@ -145,7 +151,7 @@ class Node:
                 first.append(time.monotonic() - began)
             watch(line)
 
-        result = send_file(self.client, peer.name, path, progress)
+        result = send_file(self.client, peer.name, path, progress, limit=limit)
         return Sent(result, first[0] if first else time.monotonic() - began)
 
     @property
@@ -158,6 +164,11 @@ class Node:
         """Its public key, in hexadecimal digits."""
         folder = Home(self.home)
         return FileKeyStore(folder.identity_key).load(None).public.hex
+
+    def received(self, path: Path) -> Path:
+        """Where a file of this name is, once it arrived."""
+        files = self.type("received", "--wait", path.name, "--timeout", str(int(_SECONDS)))["files"]
+        return Path(files[0]["path"])
 
     def session(self) -> SessionView | None:
         """The session that this node has."""

@@ -28,8 +28,7 @@ OFF = {"COMITY_PUNCH": "no"}
 def path_after_sending(here: World) -> set[str]:
     path = here.file(8)
     sent = here.a.send(here.b, path)
-    arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]
-    assert Path(arrived["path"]).read_bytes() == path.read_bytes()
+    assert here.b.received(path).read_bytes() == path.read_bytes()
     return set(sent.result.paths)
 
 
