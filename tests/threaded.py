@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-SECONDS = 20.0
+SECONDS = 45.0
 _ENDS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
