@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from comity import limits
 from comity.errors import LinkLost, LocalProtocolError
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
@@ -26,6 +27,7 @@ from comity.transport.tally import size_of
 from comity.transport.tcp import remote_of
 from comity.transport.tls import RECORD_BYTES, Credentials
 from comity.transport.tlssocket import TlsSocket
+from comity.transport.window import hold_window
 
 DEFAULT_BOUNDS = Bounds()
 _STEP = 16 * RECORD_BYTES  # between looks at how long nothing moved
@@ -176,6 +178,8 @@ class SecureChannel:
         """
         with self._socket.entered():
             kind, size = parse_header(self._land(landings.short, HEADER.size), limit)
+            if size > limits.FRAME_BYTES:
+                hold_window(self._socket.sock)
             return kind, self._land(landings.of(size), size)
 
     def readable(self) -> bool:
