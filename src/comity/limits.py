@@ -146,6 +146,7 @@ NODE_STEP = 0x10
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
 SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
+IN_HAND_BYTES = 3 * MIB  # that have arrived and are hashed and written; no more chunks are taken beyond it
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
 TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
