@@ -5,22 +5,28 @@ And whether that is worth it. It opens nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 from comity import limits
 from comity.errors import RemoteProtocolError
 from comity.protocol.exchange.messages import Buffer, Type
 from comity.protocol.paths import path_rank
 
 
-def lanes_frame(count: int) -> bytes:
-    """The frame's body: from the next one on there are so many, that on which it comes being the first."""
-    return bytes([Type.LANES, count])
+def lanes_frame(numbers: Iterable[int]) -> bytes:
+    """The frame's body: from the next one on these lanes follow the one on which it comes, by their JOINs'
+    numbers.
+    """
+    return bytes([Type.LANES, *numbers])
 
 
-def parse_lanes(body: Buffer) -> int:
-    """The number of lanes in it; RemoteProtocolError."""
-    if len(body) != len(lanes_frame(1)) or not 1 < body[1] <= limits.LANES_MOST:
+def parse_lanes(body: Buffer) -> tuple[int, ...]:
+    """The numbers in it, ascending; RemoteProtocolError."""
+    numbers = tuple(body[1:])
+    if not numbers or numbers[0] < 1 or any(one >= two for one, two in pairwise(numbers)):
         raise RemoteProtocolError("malformed lanes message")
-    return body[1]
+    return numbers
 
 
 def lanes_wanted(size: int, round_trip: float, path: str, allowed: int) -> int:

@@ -116,12 +116,12 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True):
-    """The first message of a further stream: a transfer that runs goes on here, or ``beside`` on this one
+    """The first message of a further stream: a transfer that runs goes on here, or, with a ``number``, here
     too, once LANES says so. Answered like an offer.
     """
 
     transfer: Hex16
-    beside: bool = False
+    number: Count = 0
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,8 +27,8 @@ async def join(stream: Stream, body: bytes, running: Iterable[Arrival]) -> None:
         return
     lane = stream.lane()
     accept = encode_message(Accept(transfer=message.transfer))
-    if message.beside:
-        if arrival.lane.add(lane):
+    if message.number:
+        if arrival.lane.add(lane, message.number):
             await asyncio.to_thread(lane.send, accept)  # nothing else uses it before it is answered
             await arrival.over.wait()
         else:

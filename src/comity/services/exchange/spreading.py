@@ -33,7 +33,7 @@ class SpreadLane:
     def __init__(self, first: MovingLane, *, leads: bool) -> None:
         self.first = first
         self._leads = leads
-        self._extra: list[Lane] = []
+        self._extra: dict[int, Lane] = {}  # by number
         self._turns: tuple[Lane, ...] = ()  # once frames go in turn
         self._turn = 0
         self._due = False
@@ -66,12 +66,12 @@ class SpreadLane:
                 return False
         return self.first.move(lane, greeting)
 
-    def add(self, lane: Lane) -> bool:
+    def add(self, lane: Lane, number: int) -> bool:
         """Own one more lane, which carries nothing yet; False where there is no place for it."""
         with self._lock:
-            if self._over or self._turns or len(self._extra) >= limits.LANES_MOST - 1:
+            if self._over or self._turns or number in self._extra or not 0 < number < limits.LANES_MOST:
                 return False
-            self._extra.append(lane)
+            self._extra[number] = lane
             return True
 
     def spread(self) -> None:
@@ -84,8 +84,9 @@ class SpreadLane:
             self.first.send(*parts, pace=pace)
             return
         if self._due and not self._turns:
-            self._begin(None)
-            self.first.send(lanes_frame(len(self._turns)))
+            numbers = tuple(sorted(self._extra))
+            self.first.send(lanes_frame(numbers))
+            self._begin(numbers)
         self._here().send(*parts, pace=pace)
         self._pass_on(sum(map(size_of, parts)))
 
@@ -110,7 +111,7 @@ class SpreadLane:
         """Finish every lane in use; one that has not come into use ends."""
         with self._lock:
             self._over = True
-            unused = [lane for lane in self._extra if lane not in self._turns]
+            unused = [lane for lane in self._extra.values() if lane not in self._turns]
         for lane in unused:
             lane.abort()
         if self._turns:
@@ -128,7 +129,7 @@ class SpreadLane:
     def abort(self) -> None:
         with self._lock:
             self._over = True
-            lanes = (self.first, *self._extra)
+            lanes = (self.first, *self._extra.values())
         for lane in lanes:
             lane.abort()
 
@@ -139,12 +140,11 @@ class SpreadLane:
             if time.monotonic() > deadline:
                 raise LinkLost(f"the peer did not end the stream within {limits.LANE_TIMEOUT:g} seconds")
 
-    def _begin(self, count: int | None) -> None:
+    def _begin(self, numbers: tuple[int, ...]) -> None:
         with self._lock:
-            lanes = (self.first, *self._extra)
-            if count is not None and count != len(lanes):
-                raise RemoteProtocolError(f"the peer uses {count} lanes, of which {len(lanes)} are known")
-            self._turns = lanes
+            if not self._extra.keys() >= set(numbers):
+                raise RemoteProtocolError("the peer uses lanes that are not known")
+            self._turns = (self.first, *(self._extra[number] for number in numbers))
 
     def _here(self) -> Lane:
         """The lane whose turn it is."""

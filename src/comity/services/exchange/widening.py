@@ -38,14 +38,14 @@ async def widening(around: Surroundings, offer: Offer, lane: SpreadLane, allowed
 
 
 async def _open(around: Surroundings, offer: Offer, lane: SpreadLane, count: int) -> None:
-    opened = await asyncio.gather(*(_add(around, offer, lane) for _ in range(count)))
+    opened = await asyncio.gather(*(_add(around, offer, lane, number) for number in range(1, count + 1)))
     lane.spread()
     if any(opened):
         fields = {"peer": lane.peer.fingerprint.short, "transfer": offer.transfer, "lanes": 1 + sum(opened)}
         log.info("transfer spreads", extra={"fields": fields})
 
 
-async def _add(around: Surroundings, offer: Offer, lane: SpreadLane) -> bool:
+async def _add(around: Surroundings, offer: Offer, lane: SpreadLane, number: int) -> bool:
     """Whether there is one more lane."""
     try:
         stream = await around.network.dial(
@@ -55,11 +55,11 @@ async def _add(around: Surroundings, offer: Offer, lane: SpreadLane) -> bool:
         try:
             if path_rank(stream.info.path) <= path_rank("punched"):
                 async with asyncio.timeout(around.patience):
-                    await stream.send(encode_message(Join(transfer=offer.transfer, beside=True)))
+                    await stream.send(encode_message(Join(transfer=offer.transfer, number=number)))
                     answer = await stream.receive()
                 if answer is None or not isinstance(parse_message(answer), Accept):
                     raise RemoteProtocolError("the peer takes no further lane")
-                added = lane.add(stream.lane())
+                added = lane.add(stream.lane(), number)
         finally:
             if not added:
                 stream.abort()
