@@ -17,9 +17,8 @@ import pytest
 from tests.labs import Lab, eventually
 from tests.region import Region, region
 
-MACHINE = (
-    'hostname "$0" && mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"'  # then a command
-)
+#: Takes a name, a file with a boot id, and a command.
+MACHINE = 'hostname "$0" && mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"'
 
 
 @pytest.fixture
