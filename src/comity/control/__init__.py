@@ -94,6 +94,8 @@ from comity.control.exchange import (
     ReceivedResult,
     SendFileRequest,
     SendResult,
+    SignArtifactRequest,
+    SignArtifactResult,
     Transfer,
     TransfersResult,
 )
@@ -296,6 +298,8 @@ __all__ = [
     "SessionView",
     "SetTagsRequest",
     "SetVisibilityRequest",
+    "SignArtifactRequest",
+    "SignArtifactResult",
     "StatusResult",
     "StreamEnd",
     "StreamRequest",
