@@ -99,6 +99,10 @@ class Command:
         """The one object that it prints when all went well."""
         return _answer(self.end(seconds))
 
+    def refusal(self) -> Refusal:
+        """The error that it ends with."""
+        return _refusal(self.end())
+
 
 def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert (done.returncode, done.stderr) == (0, ""), done
