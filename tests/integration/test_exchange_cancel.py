@@ -18,8 +18,9 @@ from comity.protocol.exchange.messages import (
     Accept,
     Cancel,
     Refuse,
+    Type,
     encode_message,
-    is_chunk,
+    is_a,
     parse_message,
 )
 from comity.protocol.hello import EXCHANGE_PORT
@@ -36,8 +37,8 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.world = World()
-        self.alice = Node(folder / "alice", "alice", self._net, patience=5.0, pauses=(0.01,) * 400)
-        self.bob = Node(folder / "bob", "bob", self._net, patience=5.0)
+        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, pauses=(0.01,) * 400)
+        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
         acquaint(self.alice, self.bob)
         self.nodes = [self.alice, self.bob]
         self.mallory = Identity.generate().public
@@ -59,8 +60,8 @@ class Scene:
 
         def tamper(frame: bytes) -> bytes:
             nonlocal seen
-            seen += is_chunk(frame)
-            self.chunks += is_chunk(frame)
+            seen += is_a(Type.CHUNK, frame)
+            self.chunks += is_a(Type.CHUNK, frame)
             if seen == 3:
                 wire.room = 0
             return frame
@@ -71,7 +72,7 @@ class Scene:
         return asyncio.create_task(self.alice.send("bob", self.path))
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110  what changes is in another thread, or in the database
                 await asyncio.sleep(0.005)
 

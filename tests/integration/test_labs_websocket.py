@@ -142,7 +142,7 @@ def test_an_encrypted_proxy_before_a_web_server(here: Region, web: Authority, tm
         other.environment |= {"COMITY_PROXY": lab.environment["COMITY_PROXY"]}
         other.init(str(JoinUrl("rendezvous.test", 443, fingerprint=here.rendezvous.url.fingerprint)))
         other.ask("config", "set", "ca_bundle", str(company.bundle))
-        other.up()
+        comes_up(other)
         agree(lab, other)
         send(lab, other)
 
