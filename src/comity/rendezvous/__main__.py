@@ -17,6 +17,7 @@ from comity.entropy import SystemEntropy
 from comity.errors import ComityError
 from comity.identity.text import printable
 from comity.rendezvous.journal import start_logging
+from comity.rendezvous.manager import Manager, inherit
 from comity.rendezvous.options import Options, parse_options
 from comity.rendezvous.server import Server
 
@@ -40,7 +41,9 @@ async def _serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Server(options, SystemClock(), SystemEntropy()).run(stop)
+    inherited = inherit(os.environ, os.getpid())
+    manager = Manager.of(os.environ, os.getpid())
+    await Server(options, SystemClock(), SystemEntropy(), inherited=inherited, manager=manager).run(stop)
 
 
 if __name__ == "__main__":

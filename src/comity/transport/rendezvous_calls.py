@@ -40,6 +40,7 @@ from comity.protocol.registry import (
     Done,
     Failure,
     Found,
+    GoingAway,
     NodeMessage,
     Posted,
     Record,
@@ -69,6 +70,20 @@ _REFUSALS: dict[str, type[ComityError]] = {
         VersionMismatch,
     )
 }
+
+
+class RendezvousAway(RendezvousUnreachable):
+    """The rendezvous stopped in order, and says that another will be there ``within`` so many seconds."""
+
+    default_hint = "wait a moment: this node returns by itself"
+    within = 1
+
+    @classmethod
+    def told(cls, said: GoingAway) -> RendezvousAway:
+        """The error that a GoingAway stands for."""
+        error = cls("the rendezvous is being restarted")
+        error.within = said.within
+        return error
 
 
 def refusal(failure: Failure) -> ComityError:
