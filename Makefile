@@ -23,8 +23,9 @@ test: $(STAMP) ## all tests but those behind real NATs
 natlab: $(STAMP) ## the tests behind real NATs, one after the other: as root, with nftables and iproute2
 	NATLAB=1 $(BIN)/python -m pytest --durations=10 tests/natlab
 
-kills: $(STAMP) ## kill -9 of real daemons at random points of 200 transfers
+kills: $(STAMP) ## kill -9 of real daemons in 200 transfers, and of a rendezvous at 500 points under load
 	COMITY_KILLS=200 $(BIN)/python -m pytest tests/integration/test_labs_kills.py
+	COMITY_RENDEZVOUS_KILLS=500 $(BIN)/python -m pytest tests/integration/test_rendezvous_kills.py
 
 check: $(STAMP) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .

@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 
-_SECONDS = 20.0
+_SECONDS = 45.0
 _ENDS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
 _HEAD_BYTES = 65536
 _READ = 65536

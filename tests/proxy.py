@@ -18,7 +18,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _READ = 65536
-_SECONDS = 20.0
+_SECONDS = 45.0
 #: Bytes that a socket here holds unread (twice as many, on Linux). Left to itself it would grow to many MiB,
 #: and all the rest of a file that is held up could be on its way already.
 _RECEIVE_BUFFER = 128 * 1024

@@ -236,6 +236,7 @@ RENDEZVOUS_SURRENDER = 2.0  # for relay lanes to pass on what they hold, before 
 COME_BACK_PER_SECOND = 200  # nodes that return to a server that was restarted, spread by it over time
 COME_BACK_MOST = 60
 RENDEZVOUS_JOBS = 1024  # for the books, at once
+RENDEZVOUS_GHOSTS = 1000  # connections that ended and are still in memory, before all of it is searched
 RENDEZVOUS_BACKLOG = 1024  # connections that the kernel holds until they are accepted
 RELAY_LANES = 2048
 RELAY_LANES_PER_NODE = 64

@@ -16,6 +16,7 @@ from comity.clock import SystemClock
 from comity.entropy import SystemEntropy
 from comity.errors import ComityError
 from comity.identity.text import printable
+from comity.rendezvous.garbage import keep_out_of_sight
 from comity.rendezvous.journal import start_logging
 from comity.rendezvous.manager import Manager, inherit
 from comity.rendezvous.options import Options, parse_options
@@ -43,7 +44,12 @@ async def _serve(options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     inherited = inherit(os.environ, os.getpid())
     manager = Manager.of(os.environ, os.getpid())
-    await Server(options, SystemClock(), SystemEntropy(), inherited=inherited, manager=manager).run(stop)
+    server = Server(options, SystemClock(), SystemEntropy(), inherited=inherited, manager=manager)
+    collector = asyncio.create_task(keep_out_of_sight(server.ghosts))
+    try:
+        await server.run(stop)
+    finally:
+        collector.cancel()
 
 
 if __name__ == "__main__":
