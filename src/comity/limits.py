@@ -228,6 +228,7 @@ MAIL_PAGE = 16  # letters read from the mailbox at once, for one node
 REGISTER_BURST = 10
 REGISTER_PER_SECOND = 0.5
 RENDEZVOUS_UNREGISTERED = 512  # connections on which nobody has registered yet
+RENDEZVOUS_UNREGISTERED_PER_ADDRESS = 128  # of those, from one IPv4 address or IPv6 network of 64 bits
 RENDEZVOUS_UNREGISTERED_GRACE = 1.0  # the oldest of them may be dropped for a newcomer after this
 RENDEZVOUS_REQUEST_BYTES = 128 * KIB  # one message of a node: base64 of the largest mail, two statements
 RENDEZVOUS_QUEUE_BYTES = MIB  # waiting for one node to read them

@@ -26,7 +26,7 @@ from comity.protocol.registry import RELAY_PREFACE
 from comity.protocol.succession import LINEAGE_REQUEST
 from comity.rendezvous.desk import RATES, Desk, Rates
 from comity.rendezvous.doors import Doors, listen, observers
-from comity.rendezvous.files import connections
+from comity.rendezvous.files import allowed
 from comity.rendezvous.hatch import Hatch
 from comity.rendezvous.housekeeping import Housekeeping
 from comity.rendezvous.journal import Journal
@@ -94,7 +94,10 @@ class Server:
             wires.start()
             stack.push_async_callback(asyncio.to_thread, wires.close)
             presence = Presence()
-            relay = Relay(wires, clock, self._entropy, self._journal)
+            bridges = Bridges()
+            stack.push_async_callback(asyncio.to_thread, bridges.close)
+            files = allowed(bridges, self._journal)
+            relay = Relay(wires, clock, self._entropy, self._journal, files.lanes)
             lineage = state.lineage()
             desk = Desk(
                 named(lineage, identity.public),
@@ -110,9 +113,9 @@ class Server:
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
             credentials = Credentials(identity, self._clock)
-            bridges = Bridges()
-            stack.push_async_callback(asyncio.to_thread, bridges.close)
-            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
+            reception = Reception(
+                credentials, desk, presence, relay, lobby, self._entropy, bridges, files, lineage
+            )
             doors = self._doors = Doors(
                 {
                     TLS_HANDSHAKE: reception.node,
@@ -123,7 +126,7 @@ class Server:
                 },
                 lobby,
                 self._journal,
-                connections(self._journal),
+                files,
             )
             listeners = self._bind(stack)
             desk.observers = observers(self.listening)
