@@ -232,6 +232,7 @@ RENDEZVOUS_UNREGISTERED_PER_ADDRESS = 128  # of those, from one IPv4 address or 
 RENDEZVOUS_UNREGISTERED_GRACE = 1.0  # the oldest of them may be dropped for a newcomer after this
 RENDEZVOUS_REQUEST_BYTES = 128 * KIB  # one message of a node: base64 of the largest mail, two statements
 RENDEZVOUS_QUEUE_BYTES = MIB  # waiting for one node to read them
+RENDEZVOUS_QUEUES_BYTES = 256 * MIB  # waiting for all nodes together; then each has room for one message
 RENDEZVOUS_QUEUE_MAIL_BYTES = (
     256 * KIB
 )  # of which kept mail, so that signals and answers pass by a long backlog

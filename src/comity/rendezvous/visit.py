@@ -74,7 +74,7 @@ class Visit:
         self._presence = presence
         self._come_in = come_in
         self._entry = Entry(desk.own, channel.peer, nonce)
-        self._outgoing = Outgoing(channel)
+        self._outgoing = Outgoing(channel, desk.backlog)
         self._mail = asyncio.Event()
         self._shown = {"fingerprint": str(channel.peer.fingerprint), "remote": observed}
 
@@ -95,6 +95,7 @@ class Visit:
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
                 self._desk.journal.info("left", reason=why, **self._shown)
+            self._outgoing.forget()
             self._channel.dismiss()
 
     async def _until_one_ends(self) -> None:
