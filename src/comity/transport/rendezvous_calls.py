@@ -75,6 +75,7 @@ _REFUSALS: dict[str, type[ComityError]] = {
 class RendezvousAway(RendezvousUnreachable):
     """The rendezvous stopped in order, and says that another will be there ``within`` so many seconds."""
 
+    code = "rendezvous_restarting"
     default_hint = "wait a moment: this node returns by itself"
     within = 1
 
