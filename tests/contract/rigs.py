@@ -31,6 +31,7 @@ from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.simulation import Simulation, run_simulation
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 from tests.integration.transport_nodes import ListGate
 from tests.worlds import Diary, Signer, Town, identity_of
 
@@ -245,6 +246,7 @@ class RealRig:
             self.entropy,
             _instance(name, claim),
             "127.0.0.1:0" if claim.listen else None,
+            way=lambda _: Way.to(client.authority),
         )
         return Site(name, identity.public, signer, *_typed(client, diary, network, gate))
 

@@ -126,9 +126,9 @@ async def test_a_node_retires_its_own_key_though_nobody_can_be_told_yet(
     assert (told.own, told.agreements_ended, told.published) == (True, 1, False)
     assert lab_a.trust.trusted_peers() == []
     with pytest.raises(RendezvousUnreachable):
-        await lab_a.trust.registered()
+        await lab_a.trust.registered(lab_a.membership)
     office.up = True
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     assert lab_a.key.hex in office.retired
     await lab_b.read_mail()
     assert lab_b.trust.trusted_peers() == []
@@ -178,8 +178,8 @@ async def test_the_same_node_takes_its_books_over(office: Office, lab_a: Site, l
     del office.records[lab_a.key.hex]
     new = Site(office, "lab-a", 0x50, identity=identity, predecessor=word, db=lab_a.db)
     assert new.trust.trusted_peers() == []
-    await new.trust.registered()
-    await new.trust.registered()  # whom it has asked, it does not ask again
+    await new.trust.registered(new.membership)
+    await new.trust.registered(new.membership)  # whom it has asked, it does not ask again
     await lab_b.read_mail()
     (waiting,) = await lab_b.pending()
     assert waiting.justification == "IRB #2026-0142"
@@ -226,7 +226,7 @@ async def test_a_thiefs_rotation_that_was_approved_is_revoked_with_the_key(
     await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
     assert lab_b.trust.trusted_peers() == []
     assert thief.key in lab_b.sessions.ended
-    await lab_b.trust.registered()
+    await lab_b.trust.registered(lab_b.membership)
     await thief.read_mail()
     assert thief.trust.trusted_peers() == []
 

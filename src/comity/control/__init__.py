@@ -112,6 +112,13 @@ from comity.control.forwarding import (
     UnexposeRequest,
     UnexposeResult,
 )
+from comity.control.networks import (
+    NetworkJoinRequest,
+    NetworkLeaveRequest,
+    NetworkLeaveResult,
+    NetworkMembership,
+    NetworkMembershipsResult,
+)
 from comity.control.node import (
     InfoResult,
     InitRequest,
@@ -256,6 +263,11 @@ __all__ = [
     "InitResult",
     "LinkView",
     "LogsRequest",
+    "NetworkJoinRequest",
+    "NetworkLeaveRequest",
+    "NetworkLeaveResult",
+    "NetworkMembership",
+    "NetworkMembershipsResult",
     "Notice",
     "Party",
     "PeerView",

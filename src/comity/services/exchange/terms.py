@@ -53,7 +53,7 @@ async def describe(
         await asyncio.wait([reading])
         reading.exception()  # seen: the cancellation is what counts
         raise
-    _, envelope = around.notary.declare(ArtifactSignature, digest=digest, bytes=content.size)
+    _, envelope = around.notary.declare(ArtifactSignature, peer, digest=digest, bytes=content.size)
     return Described(digest=digest, format=kind, signature=envelope.to_json().decode())
 
 
