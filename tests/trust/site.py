@@ -22,13 +22,13 @@ from comity.services.guard import Guard
 from comity.services.membership import Membership, Memberships
 from comity.services.notary import Notary
 from comity.services.presence import Presence
+from comity.services.reserving import Reserving
 from comity.services.sealing import SealingCertificate
 from comity.services.settled import Settled
 from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
 from comity.services.trust.peers import PeerBook
-from comity.services.trust.reserving import Reserving
 from comity.storage.database import MEMORY, Database
 from comity.storage.logkey import AuditKey
 from comity.storage.schema import open_node_database

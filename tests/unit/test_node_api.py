@@ -85,6 +85,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
     served = Api(folder / "control.sock")
     operations = Operations(
         about=node.node.about,
+        networks=node.node.networks,
         directory=node.node.directory,
         doctor=doctor_of(node),
         trust=node.node.trust,

@@ -45,7 +45,7 @@ def follower(office: Office, old: Site, number: int = 0x50, word: Predecessor | 
 
 async def ask_again(new: Site, partner: Site, word: Predecessor | None = None) -> None:
     """What a node with a new key does: a handshake that carries its predecessor's word."""
-    said = word or new.trust._succeeding._predecessor
+    said = word or new.membership.predecessor
     request = control.HandshakeRequest(peer=partner.card(), justification="as before")
     await new.trust.asking.handshake(request, said)
     await partner.read_mail()
@@ -72,7 +72,9 @@ async def test_a_certificate_ends_everything_with_that_key(office: Office, lab_a
 
 async def test_a_retired_key_is_not_heard_any_more(office: Office, lab_a: Site, lab_b: Site) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     await lab_a.ask(lab_b.card(), "let me in again")
     await lab_b.read_mail()
     assert await lab_b.pending() == ()
@@ -85,7 +87,9 @@ async def test_what_waited_from_a_key_goes_with_it(office: Office, lab_a: Site, 
     await lab_a.ask(lab_b.card())
     await lab_b.read_mail()
     assert len(await lab_b.pending()) == 1
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert await lab_b.pending() == ()
 
 
@@ -93,7 +97,7 @@ async def test_only_the_key_itself_can_retire_it(office: Office, lab_a: Site, la
     await agree(lab_a, lab_b)
     forged = retirement(Identity.generate(), office.fingerprint, office.clock)
     with pytest.raises(RemoteProtocolError):
-        await lab_b.trust.retiring.told(lab_a.key, forged)
+        await lab_b.trust.retiring.told(lab_a.key, forged, lab_b.notary.realm)
     for text in ("", "{}", Certificate(key=lab_a.key.hex, retirement=forged).to_json().decode()):
         with pytest.raises(FileUnusable):
             await lab_b.trust.retiring.retire(control.RetireRequest(certificate=text))
@@ -107,13 +111,15 @@ async def test_a_retirement_holds_at_any_rendezvous_and_at_any_age(
     elsewhere = Identity.generate().public.fingerprint
     text = retirement(lab_a.identity, elsewhere, office.clock)
     lab_b.clock.advance(20 * 365 * 86400)
-    await lab_b.trust.retiring.told(lab_a.key, text)
+    await lab_b.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert lab_b.trust.known(lab_a.key) is None
 
 
 async def test_the_rendezvous_cannot_make_strangers_fill_the_books(office: Office, lab_b: Site) -> None:
     stranger = Identity.generate()
-    await lab_b.trust.retiring.told(stranger.public, retirement(stranger, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        stranger.public, retirement(stranger, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert lab_b.store.retired_keys() == []
 
 
@@ -140,7 +146,9 @@ async def test_an_agreement_under_a_retired_key_still_verifies(
     office: Office, lab_a: Site, lab_b: Site
 ) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     file = (await lab_b.trust.ending.export(control.ExportRequest("lab-a"))).content.encode()
     anchors = {"lab-a": lab_a.key.fingerprint, "lab-b": lab_b.key.fingerprint}
     found = verify_agreement(file, anchors)
@@ -197,7 +205,9 @@ async def test_a_thiefs_rotation_is_refused_once_the_key_is_retired(
     office: Office, lab_a: Site, lab_b: Site
 ) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     thief = follower(office, lab_a)
     await ask_again(thief, lab_b)
     assert await lab_b.pending() == ()
@@ -211,7 +221,9 @@ async def test_a_thiefs_rotation_that_waits_goes_with_the_key(
     thief = follower(office, lab_a)
     await ask_again(thief, lab_b)
     assert len(await lab_b.pending()) == 1
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert await lab_b.pending() == ()
 
 
@@ -223,7 +235,9 @@ async def test_a_thiefs_rotation_that_was_approved_is_revoked_with_the_key(
     await ask_again(thief, lab_b)
     await lab_b.pending()
     await lab_b.approve("lab-a")
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert lab_b.trust.trusted_peers() == []
     assert thief.key in lab_b.sessions.ended
     await lab_b.trust.registered(lab_b.membership)

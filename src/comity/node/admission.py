@@ -21,12 +21,12 @@ from comity.services.gate import GuardedGate
 from comity.services.membership import Membership
 from comity.services.notary import Notary
 from comity.services.presence import Presence
+from comity.services.reserving import Reserving
 from comity.services.sealing import SealingCertificate
 from comity.services.session import SessionService
 from comity.services.settled import Settled
 from comity.services.trust import TrustService
 from comity.services.trust.peers import PeerBook
-from comity.services.trust.reserving import Reserving
 from comity.storage.sealing import SealingKeyStore
 from comity.storage.trust import TrustStore
 from comity.transport.rendezvous_keeper import FINAL

@@ -20,8 +20,8 @@ from comity.protocol.realm import Realm
 from comity.protocol.statements import Predecessor, Statement
 from comity.services.courier import Courier, Handler
 from comity.services.presence import Presence
+from comity.services.reserving import Reserving
 from comity.services.sealing import SealingCertificate
-from comity.services.trust.reserving import Reserving
 from comity.storage.trust import TrustStore
 from comity.transport.interface import LinkInfo, Rendezvous
 

@@ -41,8 +41,7 @@ from comity.transport.interface import Network, Stream
 
 log = logging.getLogger("comity.session")
 
-#: What a dialler says in its hello: that it has no session, or one on a lesser path.
-_PURPOSE, _UPGRADE = "session", "better path"
+_PURPOSE, _UPGRADE = "session", "better path"  # a dialler's hello: it has no session, or one on a lesser path
 
 
 class SessionService:
@@ -255,7 +254,7 @@ class SessionService:
             log.exception("session failed", extra={"fields": session_fields(tunnel)})
         finally:
             self._tunnels.remove(peer, tunnel)
-            why = {**session_fields(tunnel), "why": tunnel.ending}
+            why = session_fields(tunnel) | {"why": tunnel.ending}
             log.log(logging.INFO if stands else logging.DEBUG, "session down", extra={"fields": why})
             keeper = self._keepers.get(peer)
             if keeper is not None:
