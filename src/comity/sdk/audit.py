@@ -98,8 +98,8 @@ def fingerprint_of(client: Client, text: str) -> str:
     UnknownPeer.
     """
     is_card = text.strip().startswith("comity:")
-    plain, at_sign, network = (text, "", "") if is_card else text.rpartition("@")
-    named = parse_peer(plain if at_sign else text)
+    plain, _, network = (text, "", "") if is_card or "@" not in text else text.rpartition("@")
+    named = parse_peer(plain)
     if isinstance(named, Card):
         return str(named.fingerprint)
     if isinstance(named, Fingerprint):

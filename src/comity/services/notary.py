@@ -138,9 +138,12 @@ class Notary:
         """
         statement = open_statement(envelope, kind, issuer=issuer, rendezvous=None, network=None, now=None)
         met = self._store.realm_of(issuer)
+        realms = self._realms() if met is None else [Realm.parse(met)]
         said = Realm(Fingerprint.parse(statement.rendezvous), statement.network)
-        if said not in self._realms() if met is None else str(said) != met:
-            raise RemoteProtocolError(f"{kind.TYPE} was made for another rendezvous or network")
+        if said not in realms:
+            known = {realm.rendezvous for realm in realms}
+            which = "network" if said.rendezvous in known else "rendezvous"
+            raise RemoteProtocolError(f"{kind.TYPE} was made for another {which}")
         check_lifetime(statement, LIFETIMES[kind])
         if statement.issued > self._clock.now() + limits.CLOCK_SKEW:
             raise RemoteProtocolError(f"{kind.TYPE} was issued in the future")
