@@ -23,7 +23,7 @@ from comity.sdk import exchange, node, trust
 from comity.sdk.client import Client
 
 COMITY = (sys.executable, "-m", "comity")
-PATIENCE = 45.0
+PATIENCE = 60.0
 _COMMAND_SECONDS = 100.0
 _LOOK_EVERY = 0.05
 
@@ -78,10 +78,10 @@ class Command:
             text=True,
         )
 
-    def end(self) -> subprocess.CompletedProcess[str]:
+    def end(self, seconds: float = _COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
         """What it has said once it has ended."""
         try:
-            out, err = self.process.communicate(timeout=_COMMAND_SECONDS)
+            out, err = self.process.communicate(timeout=seconds)
         except BaseException:
             self.stop()
             raise
@@ -94,9 +94,9 @@ class Command:
             self.process.kill()
             self.process.communicate()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, seconds: float = _COMMAND_SECONDS) -> dict[str, Any]:
         """The one object that it prints when all went well."""
-        done = self.end()
+        done = self.end(seconds)
         assert (done.returncode, done.stderr) == (0, ""), done
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
@@ -157,8 +157,15 @@ class Lab:
         return made
 
     def up(self, *options: str) -> dict[str, Any]:
+        """Start the daemon, and return once it is registered: on a slow machine ``up`` ends before that."""
         status = self.ask("up", *options)
         self.pid = status["pid"]
+        if status["rendezvous_state"] != "registered":
+            eventually(
+                lambda: self.ask("status")["rendezvous_state"] == "registered",
+                f"{self.hostname} is registered",
+            )
+            status = self.ask("status")
         return status
 
     def down(self) -> None:

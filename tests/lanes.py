@@ -20,7 +20,7 @@ from comity.protocol.paths import path_rank
 from comity.transport.interface import Buffer, LinkInfo, Pace, PathName, StreamHandler
 
 _POLL = 0.001
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 INFO = LinkInfo(path="direct", remote="memory", tls="TLSv1.3", cipher="none", group="none")
 

@@ -25,7 +25,7 @@ from comity.sdk.home import init
 from comity.storage.home import Home
 from comity.storage.lease import find_runtime
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 
 
 class Process:
@@ -165,17 +165,18 @@ def site() -> Iterator[Site]:
         yield made
 
 
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> float:
-    """Wait for it; how long that took."""
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for it."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it never came about"
         time.sleep(0.05)
-    return time.monotonic() - began
 
 
 def agree(asker: Lab, answerer: Lab) -> None:
     """A handshake by card, read, approved; the tunnel is up on both sides."""
+    for lab in (asker, answerer):  # a start does not wait for that without end
+        until(lambda lab=lab: lab.ask("status")["rendezvous_state"] == "registered")  # type: ignore[misc]  # mypy can't infer a lambda with a default
     asker.ask("handshake", peer=answerer.card, justification="IRB #2026-0142")
     until(lambda: answerer.ask("pending")["pending"])
     assert answerer.ask("approve", peer=asker.name)["status"] == "trusted"

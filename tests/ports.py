@@ -129,7 +129,7 @@ def _serving(server: socketserver.TCPServer) -> Iterator[int]:
 def silent() -> Iterator[tuple[int, socket.socket]]:
     """A port on which nobody accepts but the test."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
+        listener.settimeout(60)
         yield listener.getsockname()[1], listener
 
 
@@ -166,10 +166,10 @@ class Forwarded:
     def connect(self) -> socket.socket:
         if self.local.startswith("/"):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(30)
+            sock.settimeout(60)
             sock.connect(self.local)
             return sock
-        return socket.create_connection(self.address, timeout=30)
+        return socket.create_connection(self.address, timeout=60)
 
 
 def forward(lab: Lab, peer: Lab, port: int, *options: str) -> Forwarded:

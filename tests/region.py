@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from comity.control import FindRequest
 from comity.identity.card import JoinUrl
-from comity.sdk import node
+from comity.sdk import node, peers
 from tests.labs import COMITY, PATIENCE, Command, Lab, eventually
 from tests.proxy import Proxy
 
@@ -199,6 +200,11 @@ def under_way(
     try:
         command = sender.begin("send-file", receiver.hostname, name)
         here.proxy.await_held()
+        if not receiver.prefix:  # else its files are not for us to see
+            # What passed the proxy may lie in the rendezvous still: whoever is killed now has had a part.
+            eventually(
+                lambda: any(path.suffix == ".part" for path in receiver.received()), "its beginning is there"
+            )
         yield command, path
     finally:
         here.proxy.release()
@@ -209,6 +215,15 @@ def awaits(lab: Lab, count: int = 1) -> list[dict[str, Any]]:
     eventually(lambda: node.status(lab.client).pending >= count, f"{lab.hostname} is asked")
     pending: list[dict[str, Any]] = lab.ask("pending")["pending"]
     return pending
+
+
+def gone(lab: Lab, peer: Lab) -> None:
+    """Return once a lab has noticed that its peer's daemon ended, and so has the rendezvous."""
+    eventually(lambda: not lab.sees(peer), f"{lab.hostname} misses {peer.hostname}")
+    eventually(
+        lambda: not peers.find(lab.client, FindRequest(peer.hostname)).online,
+        f"the rendezvous misses {peer.hostname}",
+    )
 
 
 def meet(one: Lab, two: Lab, seconds: float = PATIENCE) -> float:

@@ -233,6 +233,7 @@ RENDEZVOUS_QUEUE_MAIL_BYTES = (
 )  # of which kept mail, so that signals and answers pass by a long backlog
 RENDEZVOUS_FRAME_TIMEOUT = 60.0  # for a node to read one message, however slow its line
 RENDEZVOUS_JOBS = 1024  # for the books, at once
+RENDEZVOUS_GHOSTS = 1000  # connections that ended and are still in memory, before all of it is searched
 RENDEZVOUS_BACKLOG = 1024  # connections that the kernel holds until they are accepted
 RELAY_LANES = 2048
 RELAY_LANES_PER_NODE = 64

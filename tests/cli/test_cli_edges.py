@@ -49,7 +49,7 @@ def spawn(args: Sequence[str], **environ: str) -> subprocess.CompletedProcess[by
         [*COMITY, *args],
         capture_output=True,
         env={**os.environ, **environ},
-        timeout=30,
+        timeout=90,
         check=False,
     )
 
@@ -159,7 +159,7 @@ def test_help_and_version_import_neither_cryptography_nor_a_web_framework() -> N
         f"print('loaded:', *sorted(set({heavy!r}) & set(sys.modules)))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=90, check=True
     )
     assert ran.stdout.splitlines()[-1].strip() == "loaded:"
 
@@ -171,7 +171,7 @@ def test_status_imports_no_server(home: Home) -> None:
         f"print('loaded:', *sorted(set({heavy!r}) & set(sys.modules)))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program, "status"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program, "status"], capture_output=True, text=True, timeout=90, check=True
     )
     assert ran.stdout.splitlines()[-1].strip() == "loaded:"
 
@@ -199,7 +199,7 @@ def test_argument_that_is_not_text(home: Home, daemon: FakeDaemon) -> None:
     ran = subprocess.run(
         [*map(os.fsencode, COMITY), b"handshake", b"lab-b", b"IRB \xff"],
         capture_output=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     assert ran.returncode == 2
@@ -212,7 +212,7 @@ def test_closed_pipe_is_quiet(home: Home) -> None:
     os.close(reading)
     try:
         ran = subprocess.run(
-            [*COMITY, "status"], stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False
+            [*COMITY, "status"], stdout=writing, stderr=subprocess.PIPE, timeout=90, check=False
         )
     finally:
         os.close(writing)
@@ -236,7 +236,7 @@ def test_interrupt_is_quiet(home: Home) -> None:
     assert process.stdout.readline() == b"started\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
 
 

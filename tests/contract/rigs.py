@@ -211,7 +211,7 @@ class RealRig:
         server = Server(options, self.clock, self.entropy)
         self._stop, ready = asyncio.Event(), asyncio.Event()
         self._running = asyncio.create_task(server.run(self._stop, ready.set))
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 60)
         assert server.join_url is not None
         self._join, self._port = server.join_url, server.join_url.port
 

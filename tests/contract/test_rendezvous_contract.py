@@ -45,7 +45,7 @@ async def settle() -> None:
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask again until it is so: the server does not push this."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110  there is no event to wait for
             await asyncio.sleep(0.1)
 

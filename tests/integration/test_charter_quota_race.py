@@ -38,7 +38,9 @@ def test_one_wins() -> None:
             assert racer.stdout is not None
             assert racer.stdout.readline() == "ready\n"
         for number in range(TRIES):
-            for racer in racers:
+            for racer in (
+                racers if number % 2 else reversed(racers)
+            ):  # the first may always be the quicker one
                 assert racer.stdin is not None
                 racer.stdin.write("go\n")
                 racer.stdin.flush()

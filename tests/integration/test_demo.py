@@ -17,7 +17,7 @@ import pytest
 
 from comity.demo.processes import daemon_of, is_alive
 
-SECONDS = 160
+SECONDS = 280
 
 
 def command(*arguments: str) -> list[str]:
@@ -49,7 +49,7 @@ def until(child: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"never said {words!r}, but: {said}{child.stderr.read() if child.stderr else ''}")
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_two_hospitals_from_handshake_to_revocation(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # a locale without an ô
@@ -106,7 +106,7 @@ def check_files(result: dict[str, Any], kept: Path) -> None:
         assert not [path for path in home.rglob("*") if path.is_file() and path.read_bytes() == theirs]
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with started(tmp_path) as child:
@@ -122,7 +122,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, number: signal.Signals) 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_a_failure_says_what_did_not_hold_and_keeps_the_folder(tmp_path: Path) -> None:
     with started(tmp_path) as child:
         until(child, "online as st-mary-trainer")

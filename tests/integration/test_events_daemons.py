@@ -29,7 +29,7 @@ def read(lab: Lab, count: int) -> list[str]:
         return [next(subscription).data for _ in range(count)]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_or_reordered_when_the_broker_is_killed() -> None:
     with site() as place:
         a, b = place.lab("lab-a"), place.lab("lab-b")

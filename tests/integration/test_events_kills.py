@@ -89,7 +89,7 @@ class Reader:
                 self.found[event.topic].append((int(number), int(attempt)))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_repeated_or_reordered_over_several_kills() -> None:
     with region() as here:
         reading = here.lab("lab-a")

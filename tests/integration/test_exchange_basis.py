@@ -117,7 +117,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[tuple[World, Node, Node, Node]]
     """Alice and mallory, who both may send to bob."""
     world = World()
     made = [
-        Node(tmp_path / name, name, lambda key: MemoryNet(world, key), patience=5.0)
+        Node(tmp_path / name, name, lambda key: MemoryNet(world, key), patience=60.0)
         for name in ("alice", "mallory", "bob")
     ]
     for sender in made[:2]:

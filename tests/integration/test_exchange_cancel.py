@@ -36,8 +36,8 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.world = World()
-        self.alice = Node(folder / "alice", "alice", self._net, patience=5.0, pauses=(0.01,) * 400)
-        self.bob = Node(folder / "bob", "bob", self._net, patience=5.0)
+        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, pauses=(0.01,) * 400)
+        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
         acquaint(self.alice, self.bob)
         self.nodes = [self.alice, self.bob]
         self.mallory = Identity.generate().public
@@ -71,7 +71,7 @@ class Scene:
         return asyncio.create_task(self.alice.send("bob", self.path))
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110  what changes is in another thread, or in the database
                 await asyncio.sleep(0.005)
 

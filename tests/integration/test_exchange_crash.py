@@ -19,14 +19,14 @@ from tests.lanes import MemoryNet, World
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_kill_at_every_step(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.exchange_crash", str(tmp_path)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
         check=True,
-        timeout=100,
+        timeout=250,
     )
     lives = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
     assert len(lives) > 10

@@ -113,13 +113,13 @@ def content_at(path: Path) -> bytes:
     return b"".join((path / name).read_bytes() for name, length in LISTING.items if length >= 0)
 
 
-async def say_all(stream: Stream, frames: list[bytes]) -> None:
-    """Speak, and listen, so that nobody waits for room."""
+async def say_all(stream: Stream, frames: list[bytes], patience: float = 0.3) -> None:
+    """Speak, and listen, so that nobody waits for room; for the answers ``patience`` seconds at most."""
     listening = asyncio.create_task(_listen(stream))
     try:
         for frame in frames:
             await stream.send(frame)
-        await asyncio.wait([listening], timeout=0.3)
+        await asyncio.wait([listening], timeout=patience)
     except (LinkLost, ComityError):
         pass
     finally:
@@ -168,7 +168,7 @@ def test_what_is_not_damaged_arrives(kind: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             scene = Scene(Path(folder))
             try:
-                await say_all(await scene.dial(), conversation(kind))
+                await say_all(await scene.dial(), conversation(kind), patience=60)
                 await scene.world.nodes[scene.bob.key].idle()
                 assert [row.state for row in scene.bob.rows()] == ["done"]
             finally:

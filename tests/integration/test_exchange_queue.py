@@ -50,9 +50,9 @@ class Scene:
         self.folder = folder
         self.world = World()
         self.doors = Doors()
-        self.alice = Node(folder / "alice", "alice", self._net, patience=5.0, sessions=self.doors)
-        self.bob = Node(folder / "bob", "bob", self._net, patience=5.0)
-        self.carol = Node(folder / "carol", "carol", self._net, patience=5.0)
+        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, sessions=self.doors)
+        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
+        self.carol = Node(folder / "carol", "carol", self._net, patience=60.0)
         self.nodes = (self.alice, self.bob, self.carol)
         acquaint(self.alice, self.bob)
         acquaint(self.alice, self.carol)
@@ -101,7 +101,7 @@ class Scene:
             return await self.exchange.queue(request, descriptor)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110  what changes is in the database
                 await asyncio.sleep(0.005)
 

@@ -41,9 +41,9 @@ class Scene:
     def __init__(self, folder: Path, rules: Rules) -> None:
         self.folder = folder
         self.world = World()
-        self.bob = Node(folder / "bob", "bob", self._net, patience=2.0, rules=rules)
-        self.alice = Node(folder / "alice", "alice", self._net, patience=5.0)
-        self.carol = Node(folder / "carol", "carol", self._net, patience=5.0)
+        self.bob = Node(folder / "bob", "bob", self._net, patience=20.0, rules=rules)
+        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0)
+        self.carol = Node(folder / "carol", "carol", self._net, patience=60.0)
         self.mallory = Identity.generate().public
         self.net = MemoryNet(self.world, self.mallory)
         acquaint(self.alice, self.bob)
@@ -231,7 +231,7 @@ async def test_what_is_left_of_interrupted_transfers_is_collected_in_time(tmp_pa
         assert len(scene.bob.on_disk()) == 1
         await asyncio.sleep(0.25)
         living = asyncio.create_task(scene.bob.exchange.run())  # as the daemon does; it looks at once
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while scene.bob.rows()[0].state != "failed":  # noqa: ASYNC110  what changes is in the database
                 await asyncio.sleep(0.01)
         assert scene.bob.on_disk() == []

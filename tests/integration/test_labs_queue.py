@@ -11,9 +11,7 @@ import pytest
 
 from comity.sdk import exchange
 from tests.labs import Command, Lab, eventually
-from tests.region import MIB, Region, meet, region
-
-BACK = 30.0
+from tests.region import MIB, Region, gone, meet, region
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +59,9 @@ def states(lab: Lab) -> list[str]:
 
 
 def test_a_queued_file_arrives_though_both_were_killed_in_between(a: Lab, b: Lab) -> None:
-    meet(a, b, BACK)
+    meet(a, b)
     b.kill()
+    gone(a, b)
     first, second = make(a, "first.bin", 2 * MIB), make(a, "second.bin", 1000)
     queued = a.ask("send-file", "lab-b-trainer", "first.bin", "--queue")
     assert (queued["state"], queued["to"], queued["position"]) == ("queued", "lab-b-trainer", 1)
@@ -84,20 +83,21 @@ def test_a_queued_file_arrives_though_both_were_killed_in_between(a: Lab, b: Lab
 
 
 def test_a_queued_file_that_changed_is_not_sent_and_that_is_said(a: Lab, b: Lab) -> None:
-    meet(a, b, BACK)
+    meet(a, b)
     b.down()
+    gone(a, b)
     make(a, "changing.bin", 1000)
     a.ask("send-file", "lab-b-trainer", "changing.bin", "--queue")
     make(a, "changing.bin", 1000)
     b.up()
     failed = a.failed_transfer()
     assert "changed after it was queued" in failed.problem
-    assert "queued file not sent" in a.said()
+    eventually(lambda: "queued file not sent" in a.said(), "that is in the log")
     assert b.received() == []
 
 
 def test_a_sender_killed_in_the_middle_of_its_queue_goes_on_by_itself(a: Lab, b: Lab) -> None:
-    meet(a, b, BACK)
+    meet(a, b)
     content = make(a, "large.bin", 24 * MIB)
     a.ask("send-file", "lab-b-trainer", "large.bin", "--queue", "--limit", "4MB/s")
     eventually(lambda: _moving(a) > 0, "it is on its way")
@@ -107,7 +107,7 @@ def test_a_sender_killed_in_the_middle_of_its_queue_goes_on_by_itself(a: Lab, b:
     eventually(lambda: len(b.received()) == 1, "its part's own name is gone")
     (path,) = b.received()
     assert path.read_bytes() == content
-    assert states(b)[0] == "done"
+    eventually(lambda: states(b)[0] == "done", "it is on record")
 
 
 def _moving(lab: Lab) -> int:
@@ -120,7 +120,7 @@ def _moving(lab: Lab) -> int:
 
 @pytest.mark.parametrize("by", ["sender", "receiver"])
 def test_either_side_cancels_in_the_middle(a: Lab, b: Lab, by: str) -> None:
-    meet(a, b, BACK)
+    meet(a, b)
     make(a, "unwanted.bin", 40 * MIB)
     sending: Command = a.begin("send-file", "lab-b-trainer", "unwanted.bin", "--limit", "1MB/s")
     eventually(lambda: _moving(b) + _moving(a) > 0 and bool(b.received()), "it is on its way")
@@ -132,7 +132,7 @@ def test_either_side_cancels_in_the_middle(a: Lab, b: Lab, by: str) -> None:
     assert refusal.told == ("transfer_cancelled", 57)
     for each in (a, b):
         eventually(lambda each=each: states(each)[0] == "cancelled", f"{each.hostname} knows")  # type: ignore[misc]  # mypy can't infer a lambda with a default
-    assert b.received() == []
+    eventually(lambda: b.received() == [], "nothing is left of it")
     assert any("cancelled" in line for line in a.read("transfers"))
     assert a.refused("cancel", "ffffffff").told == ("unknown_transfer", 58)
 
@@ -142,7 +142,7 @@ def test_either_side_cancels_in_the_middle(a: Lab, b: Lab, by: str) -> None:
 
 def test_somebody_else_watches(a: Lab, b: Lab) -> None:
     """The control API tells of transfers that another command, or another lab, began."""
-    meet(a, b, BACK)
+    meet(a, b)
     make(a, "watched.bin", 3 * MIB)
     sending = a.begin("send-file", "lab-b-trainer", "watched.bin", "--limit", "2MB/s")
     for progress in exchange.watch(b.client):
@@ -160,7 +160,7 @@ def test_quotas_are_settings(a: Lab, b: Lab) -> None:
     b.ask("config", "set", "artifact_limit", "900kB")
     b.up()
     try:
-        meet(a, b, BACK)
+        meet(a, b)
         make(a, "model.bin", 800_000)
         a.ask("send-file", "lab-b-trainer", "model.bin")
         assert a.refused("send-file", "lab-b-trainer", "model.bin").told == ("inbox_full", 49)

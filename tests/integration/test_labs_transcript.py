@@ -132,7 +132,7 @@ def untrusted(a: Lab, b: Lab) -> None:
         "Peer notified",
     ]
     for lab, peer, who in ((a, b, "you"), (b, a, "they")):
-        assert lab.info().sessions == ()
+        eventually(lambda: lab.info().sessions == (), "no tunnel is left")  # noqa: B023  read at once
         refusal = lab.refused("send-file", peer.hostname, str(a.folder / "round-3-weights.pt"))
         assert refusal.told == ("untrusted_peer", 31)
         assert refusal.message == f"the agreement with {peer.hostname} is over: {who} revoked it"
@@ -158,7 +158,11 @@ def test_the_same_by_card_and_on_a_direct_path(here: Region) -> None:
     weights = a.folder / "weights.safetensors"
     weights.write_bytes(os.urandom(1_000_000))
     sent = a.ask("send-file", "lab-b-trainer", str(weights))
-    assert (sent["path"], sent["bytes_sent"]) == ("direct", 1_000_000)
+    assert sent["bytes_sent"] == 1_000_000
+    eventually(  # the relay may win on a machine that is busy for its head start
+        lambda: a.ask("send-file", "lab-b-trainer", str(a.home / "config.toml"))["path"] == "direct",
+        "files take the direct path",
+    )
     revoked = b.ask("revoke", "lab-a-trainer", "--reason", "The study is over")
     assert revoked["notified"]
     eventually(lambda: a.info().sessions == (), "lab-a-trainer has no tunnel")
@@ -175,4 +179,4 @@ def test_a_revocation_stops_what_is_under_way() -> None:
         assert refusal.told == ("transfer_failed", 44)
         assert refusal.message == "the agreement with lab-b-trainer ended while model.bin was sent"
         assert b.received() == []
-        assert (a.info().sessions, b.info().sessions) == ((), ())
+        eventually(lambda: (a.info().sessions, b.info().sessions) == ((), ()), "no tunnel is left")

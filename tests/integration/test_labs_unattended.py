@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.labs import COMITY, Lab, eventually
-from tests.region import Region, region
+from tests.region import Region, gone, region
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def place() -> Iterator[Region]:
 def test_one_visit_reads_the_mail_and_leaves_nothing_running(place: Region) -> None:
     one, two = place.pair()
     two.down()
+    gone(one, two)
     file = place.folder / "model.bin"
     file.write_bytes(b"weights" * 100_000)
     stranger = place.lab("lab-c-trainer")
     stranger.ask("handshake", "lab-b-trainer", "IRB #7")
-    visiting = two.begin("once", "--timeout", "120", "--quiet", "8")
-    eventually(lambda: one.sees(two), "the visitor is there")
-    one.ask("send-file", "lab-b-trainer", str(file))
+    one.ask("send-file", "lab-b-trainer", str(file), "--queue")
+    visiting = two.begin("once", "--timeout", "100", "--quiet", "8")
     visit = visiting.answer()
     assert (visit["received"], visit["pending"], visit["complete"]) == (1, 1, True)
     assert two.ask("status")["running"] is False
@@ -72,7 +73,7 @@ def test_without_listen_nobody_elsewhere_can_connect(place: Region) -> None:
     one, two = place.pair()
     for lab in (one, two):
         pid = lab.ask("status")["pid"]
-        own = {os.readlink(entry) for entry in _descriptors(pid)}
+        own = set(_descriptors(pid))
         tables = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6", "udp", "udp6")]
         listening = [line.split() for table in tables for line in table.splitlines()[1:]]
         sockets = [each for each in listening if f"socket:[{each[9]}]" in own]
@@ -80,9 +81,11 @@ def test_without_listen_nobody_elsewhere_can_connect(place: Region) -> None:
         assert not [each for each in sockets if each[3] in ("0A", "07")], "none listens"
 
 
-def _descriptors(pid: int) -> list[str]:
-    folder = f"/proc/{pid}/fd"
-    return [f"{folder}/{name}" for name in os.listdir(folder)]
+def _descriptors(pid: int) -> Iterator[str]:
+    """What it has open, but for what it closes meanwhile."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
 
 
 def test_a_unit_is_written_updated_and_removed(place: Region) -> None:

@@ -71,6 +71,10 @@ def send(one: Lab, two: Lab, mebibytes: int = 4) -> None:
     assert Path(arrived["path"]).read_bytes() == content
 
 
+def registered(lab: Lab) -> bool:
+    return bool(lab.ask("status")["rendezvous_state"] == "registered")
+
+
 @pytest.mark.skipif(nginx_missing() is not None, reason=str(nginx_missing()))
 def test_a_rendezvous_behind_nginx_with_the_configuration_that_is_shipped(
     here: Region, web: Authority, tmp_path: Path
@@ -85,10 +89,7 @@ def test_a_rendezvous_behind_nginx_with_the_configuration_that_is_shipped(
         eventually(lambda: "502" in one.ask("status")["problem"], "what stands before it is named")
         here.rendezvous.start()
         for lab in (one, two):
-            eventually(
-                lambda lab=lab: lab.ask("status")["rendezvous_state"] == "registered",
-                "it comes back by itself",
-            )
+            eventually(partial(registered, lab), "it comes back by itself")
         send(one, two)
 
 
@@ -141,7 +142,7 @@ def test_an_encrypted_proxy_before_a_web_server(here: Region, web: Authority, tm
         other.environment |= {"COMITY_PROXY": lab.environment["COMITY_PROXY"]}
         other.init(str(JoinUrl("rendezvous.test", 443, fingerprint=here.rendezvous.url.fingerprint)))
         other.ask("config", "set", "ca_bundle", str(company.bundle))
-        other.up()
+        comes_up(other)
         agree(lab, other)
         send(lab, other)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.labs import Lab
-from tests.region import Region, agree, region
+from tests.region import Region, agree, gone, region
 
 JUSTIFICATION = "Früherkennung des Quokkakarzinoms, IRB #2026-0142-ZX81"
 REQUESTED_BY = "Prof. Dr. Wilhelmina Grottkamp"
@@ -101,6 +101,7 @@ def scene() -> Iterator[Scene]:
         assert sent["paths"] == {"relay": len(ARTIFACT)}
         assert sent["digest"] == f"sha256:{DIGEST.hex()}"
         labs[1].down()
+        gone(labs[0], labs[1])
         again = labs[0].ask("revoke", HOSTNAMES[1], "--reason", JUSTIFICATION)
         assert not again["notified"]  # the rendezvous still keeps a letter, then
         yield Scene(here, (labs[0], labs[1]))

@@ -43,13 +43,13 @@ async def post(client: Client, to: Registrant, blob: bytes, *, keep: bool) -> bo
 
 
 async def until_offline(watcher: Client, hostname: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while await online(watcher, hostname):  # noqa: ASYNC110  the server tells nobody
             await asyncio.sleep(0.05)
 
 
 async def test_a_silent_node_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER", 0.4)
+    monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER", 2.0)
     async with (
         serving(tmp_path / "state", rates=UNHURRIED) as join,
         registered(join, node(join, "watcher")) as watcher,
@@ -62,7 +62,7 @@ async def test_a_silent_node_is_offline(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_node_that_does_not_register_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HELLO_TIMEOUT", 0.3)
+    monkeypatch.setattr(limits, "HELLO_TIMEOUT", 2.0)
     async with serving(tmp_path / "state") as join:
         client = await dial(join, node(join, "late"))
         await client.open()

@@ -76,7 +76,7 @@ ATTACKS = [
 def attack(join: JoinUrl, how: Attack) -> bytes:
     """What the server says to it, in plaintext, until it closes."""
     certificates, sign = how.make()
-    with socket.create_connection((join.host, join.port), timeout=10) as sock:
+    with socket.create_connection((join.host, join.port), timeout=45) as sock:
         client = HostileClient(sock, group=how.group, certificates=certificates, sign=sign)
         client.handshake()
         said = b""

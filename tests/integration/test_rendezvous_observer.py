@@ -14,7 +14,7 @@ from tests.rendezvous.server import serving
 
 
 async def test_a_connection_is_told_where_it_comes_from(tmp_path: Path) -> None:
-    async with serving(tmp_path / "state") as join, asyncio.timeout(5):
+    async with serving(tmp_path / "state") as join, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(join.host, join.port)
         host, port = writer.get_extra_info("sockname")[:2]
         writer.write(OBSERVE_REQUEST)
@@ -27,7 +27,7 @@ async def test_a_connection_is_told_where_it_comes_from(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("question", [b"O", OBSERVE_REQUEST[:-1], b"O" * 64, b"OPTIONS / HTTP/1.1\r\n" * 4])
 async def test_whoever_asks_something_else_gets_no_byte(tmp_path: Path, question: bytes) -> None:
-    async with serving(tmp_path / "state") as join, asyncio.timeout(5):
+    async with serving(tmp_path / "state") as join, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(join.host, join.port)
         writer.write(question)
         writer.write_eof()

@@ -173,8 +173,11 @@ async def test_all_of_it_for_asyncio(labs: tuple[Lab, Lab], tmp_path: Path) -> N
         arrivals = b.arrivals(peer="lab-a", timeout=60)
         arriving = asyncio.ensure_future(anext(arrivals))
         waiting = asyncio.ensure_future(b.received(file.name, timeout=60))
-        await asyncio.sleep(0.5)
-        assert (await a.send("lab-b", file, progress=seen.append)).bytes == 2_000_000
+        for _ in range(10):  # the question for what is new may be on its way still when it is there
+            await asyncio.sleep(0.5)
+            assert (await a.send("lab-b", file, progress=seen.append)).bytes == 2_000_000
+            if (await asyncio.wait([arriving], timeout=10))[0]:
+                break
         assert Path((await arriving).path).read_bytes() == file.read_bytes()
         assert (await waiting)[0].name == file.name
         await arrivals.aclose()

@@ -54,7 +54,7 @@ async def refusal(channel: SecureChannel) -> Refused:
             Kind.HELLO,
             encode_message(Hello(oldest=7, newest=9, port=7, instance="0" * 32)),
             "version",
-            "this node speaks protocol 1 to 1, the peer 7 to 9",
+            "speaks protocol 7 to 9, the called node speaks protocol 1: the called node has to be upgraded",
         ),
     ],
 )
@@ -112,12 +112,12 @@ async def test_refused_caller_that_does_not_leave_is_left() -> None:
 
 
 async def test_callers_of_whom_nothing_is_known_are_few() -> None:
-    async with node(bounds=replace(QUICK, inbound_unapproved=3)) as acceptor:
+    async with node(bounds=replace(QUICK, inbound_unapproved=3, inbound_grace=60)) as acceptor:
         waiting = [socket.create_connection(("127.0.0.1", acceptor.port)) for _ in range(5)]
         try:
             assert await acceptor.gate.wait_for(2) == ["too_many_links"] * 2
             for sock in waiting[3:]:
-                sock.settimeout(5)
+                sock.settimeout(30)
                 assert await asyncio.to_thread(sock.recv, 1) == b""
         finally:
             for sock in waiting:
@@ -148,12 +148,13 @@ async def test_idle_callers_give_way_to_the_next_one() -> None:
     async with node(bounds=bounds) as acceptor:
         waiting = [socket.create_connection(("127.0.0.1", acceptor.port)) for _ in range(3)]
         try:
+            await until(lambda: len(acceptor.network._acceptor) == 3)
             await asyncio.sleep(0.4)
             channel = await approved(acceptor)
             await channel.write_frame(Kind.HELLO, hello())
             assert (await channel.read_frame(1000))[0] is Kind.WELCOME
             assert acceptor.gate.codes == ["displaced"]
-            waiting[0].settimeout(5)
+            waiting[0].settimeout(30)
             assert await asyncio.to_thread(waiting[0].recv, 1) == b""
             channel.abort()
         finally:
@@ -182,7 +183,7 @@ async def test_stop_closes_callers_that_were_only_just_accepted() -> None:
         with socket.create_connection(("127.0.0.1", acceptor.port)) as sock:
             await asyncio.sleep(0)
             await acceptor.network.close()
-            sock.settimeout(5)
+            sock.settimeout(30)
             with suppress(ConnectionResetError):
                 assert await asyncio.to_thread(sock.recv, 1) == b""
 

@@ -84,7 +84,7 @@ async def test_relay_carries_a_stream_where_no_address_is_known() -> None:
 
 
 async def test_direct_wins_within_its_head_start() -> None:
-    async with related(replace(QUICK, relay_head_start=5)) as (dialler, acceptor, rendezvous):
+    async with related(replace(QUICK, relay_head_start=30)) as (dialler, acceptor, rendezvous):
         dialler.network.learn(acceptor.key, acceptor.network.candidates(), FAR)
         async with await dialler.network.dial(acceptor.key, 7) as stream:
             assert stream.info.path == "direct"
@@ -118,7 +118,7 @@ async def test_a_peer_that_offers_and_does_not_come_keeps_no_other_from_the_rela
 async def test_relay_joins_at_once_when_every_address_has_failed() -> None:
     async with related(replace(QUICK, relay_head_start=30)) as (dialler, acceptor, _):
         dialler.network.learn(acceptor.key, [f"127.0.0.1:{closed_port()}"], FAR)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             async with await dialler.network.dial(acceptor.key, 7) as stream:
                 assert stream.info.path == "relay"
 
@@ -127,7 +127,7 @@ async def test_relay_overtakes_an_address_that_says_nothing() -> None:
     bounds = replace(QUICK, relay_head_start=0.1, handshake=30)
     async with related(bounds) as (dialler, acceptor, _), black_hole() as address:
         dialler.network.learn(acceptor.key, [address], FAR)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             async with await dialler.network.dial(acceptor.key, 7) as stream:
                 assert stream.info.path == "relay"
 
@@ -136,7 +136,7 @@ async def test_the_address_that_works_is_found_among_those_that_do_not() -> None
     async with pair() as (dialler, acceptor), black_hole() as silent:
         addresses = [f"127.0.0.1:{closed_port()}", silent, *acceptor.network.candidates()]
         dialler.network.learn(acceptor.key, addresses, FAR)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             async with await dialler.network.dial(acceptor.key, 7) as stream:
                 await ping(stream)
 
@@ -153,7 +153,7 @@ async def test_one_dial_is_one_stream_even_when_two_paths_work() -> None:
 
 
 async def test_direct_link_is_preferred_in_the_pool() -> None:
-    async with related() as (dialler, acceptor, _):
+    async with related(replace(QUICK, relay_head_start=30)) as (dialler, acceptor, _):
         relayed = await dialler.network.dial(acceptor.key, 7)
         dialler.network.learn(acceptor.key, acceptor.network.candidates(), FAR)
         direct = await dialler.network.dial(acceptor.key, 7)
@@ -165,7 +165,7 @@ async def test_direct_link_is_preferred_in_the_pool() -> None:
 
 
 async def test_a_pooled_link_by_the_relay_does_not_forestall_an_address_that_was_told_since() -> None:
-    async with related() as (dialler, acceptor, rendezvous):
+    async with related(replace(QUICK, relay_head_start=30)) as (dialler, acceptor, rendezvous):
         async with await dialler.network.dial(acceptor.key, 7) as stream:
             assert stream.info.path == "relay"
         dialler.network.learn(acceptor.key, acceptor.network.candidates(), FAR)
@@ -402,7 +402,7 @@ async def test_drop_ends_every_link_with_a_peer_and_no_other(dropping: str) -> N
         one, two = (dialler, acceptor) if dropping == "dialler" else (acceptor, dialler)
         assert one.network.drop(two.key) == 3
         assert one.network.drop(two.key) == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises(LinkLost):
                 await receiving
             with pytest.raises(LinkLost):
@@ -461,7 +461,7 @@ async def test_close_unblocks_threads_and_ends_dials() -> None:
         lane = (await dialler.network.dial(acceptor.key, 8)).lane()
         receiving = asyncio.create_task(asyncio.to_thread(lane.receive))
         await asyncio.sleep(0.1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await acceptor.network.close()
             with pytest.raises(LinkLost):
                 await receiving

@@ -316,7 +316,7 @@ async def test_idle_link_is_let_go_on_both_sides() -> None:
 
 
 async def test_acceptor_lets_an_idle_link_go_by_itself() -> None:
-    async with pair(bounds=replace(QUICK, link_idle=0.3), dialler_bounds=QUICK) as (dialler, acceptor):
+    async with pair(bounds=replace(QUICK, link_idle=1), dialler_bounds=QUICK) as (dialler, acceptor):
         async with await dialler.network.dial(acceptor.key, 7) as stream:
             await ping(stream)
         assert not stream._link.channel.ended
@@ -339,7 +339,7 @@ async def test_worn_link_carries_no_further_stream() -> None:
 async def test_pooled_link_that_went_dumb_costs_one_deadline() -> None:
     """A path that swallows everything: no close arrives, so the pool cannot know."""
     async with (
-        pair(dialler_bounds=replace(QUICK, hello=1.5)) as (dialler, acceptor),
+        pair(dialler_bounds=replace(QUICK, hello=2)) as (dialler, acceptor),
         proxy(acceptor.port) as (address, cutter),
     ):
         straight = acceptor.network.candidates()

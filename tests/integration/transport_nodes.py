@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from comity.transport.peers import PeerNetwork
 from comity.transport.tcp import connect_tcp
 from comity.transport.tls import Credentials
 from comity.transport.way import Way
+from tests.gateways import free_port
 from tests.integration.transport_rig import QUICK, until
 
 FAR = 4e9
@@ -156,9 +156,7 @@ async def greeted(dialler: Node, acceptor: Node, port: int = 7) -> SecureChannel
 
 
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    return free_port()
 
 
 class FakeRendezvous:

@@ -37,7 +37,7 @@ from comity.transport.tls import Credentials
 from tests.rendezvous.nodes import Registrant
 
 M = TypeVar("M", bound=ServerMessage)
-PATIENCE = 10.0
+PATIENCE = 45.0
 SYSTEM = SystemClock()
 
 

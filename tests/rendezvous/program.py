@@ -25,7 +25,7 @@ class Program:
 
     async def line_with(self, wanted: bytes) -> str:
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while line := await self.process.stderr.readline():
                 self.log.append(line.decode().rstrip("\n"))
                 if wanted in line:
@@ -39,7 +39,7 @@ class Program:
 
     async def rest(self) -> int:
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             self.log += (await self.process.stderr.read()).decode().splitlines()
             return await self.process.wait()
 

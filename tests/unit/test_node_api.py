@@ -46,7 +46,7 @@ class Api:
         return await asyncio.to_thread(self._ask, method, f"/v1/{operation}", data)
 
     def _ask(self, method: str, target: str, data: bytes) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("localhost", timeout=10)
+        connection = http.client.HTTPConnection("localhost", timeout=60)
         connection.sock = self.connect()
         try:
             connection.request(method, target, data, JSON)

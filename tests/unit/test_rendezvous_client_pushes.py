@@ -18,11 +18,16 @@ def letter(number: int, *, keep: bool = True) -> Mail:
     return Mail(sender=SENDER, message_id=f"{number:032x}", blob=b"x", posted=0, keep=keep)
 
 
-async def handed_out(pushes: Pushes) -> None:
-    """Work off what waits."""
-    with suppress(TimeoutError, RendezvousUnreachable):
-        async with asyncio.timeout(1):
-            await pushes.hand_out()
+async def handed_out(pushes: Pushes, diary: Diary) -> None:
+    """Work off what waits: until no more comes of it."""
+    handing = asyncio.create_task(pushes.hand_out())
+    before = -1
+    while len(diary.letters) != before:
+        before = len(diary.letters)
+        await asyncio.sleep(0.3)
+    handing.cancel()
+    with suppress(asyncio.CancelledError, RendezvousUnreachable):
+        await handing
 
 
 async def test_a_flood_of_signals_displaces_no_letter() -> None:
@@ -30,7 +35,7 @@ async def test_a_flood_of_signals_displaces_no_letter() -> None:
     for number in range(4 * limits.RENDEZVOUS_PUSHES):
         pushes.put(letter(number, keep=False))
     pushes.put(letter(7))
-    await handed_out(pushes)
+    await handed_out(pushes, diary)
     assert diary.letters[-1] == letter(7)
     assert len(diary.letters) == limits.RENDEZVOUS_PUSHES + 1
 
@@ -40,7 +45,7 @@ async def test_a_whole_mailbox_of_strangers_displaces_no_partners_letter() -> No
     pushes = Pushes(diary := Diary())
     for number in range(limits.MAIL_PER_RECIPIENT):
         pushes.put(letter(number))
-    await handed_out(pushes)
+    await handed_out(pushes, diary)
     assert diary.letters == [letter(number) for number in range(limits.MAIL_PER_RECIPIENT)]
 
 
@@ -48,7 +53,7 @@ async def test_what_came_after_a_letter_that_did_not_fit_waits_for_it() -> None:
     pushes = Pushes(diary := Diary())
     for number in range(limits.MAIL_PER_RECIPIENT + 1):
         pushes.put(letter(number))
-    handing = asyncio.create_task(handed_out(pushes))
+    handing = asyncio.create_task(handed_out(pushes, diary))
     await diary.until(lambda diary: bool(diary.letters))
     pushes.put(letter(limits.MAIL_PER_RECIPIENT + 1))  # there is room by now
     await handing

@@ -83,7 +83,7 @@ async def test_jobs_that_wait_share_a_commit() -> None:
     made: list[CountingBooks] = []
     async with scribing(made) as scribe:
         gate = threading.Event()
-        first = asyncio.create_task(scribe.run(lambda _: gate.wait(5)))
+        first = asyncio.create_task(scribe.run(lambda _: gate.wait(60)))
         rest = [asyncio.create_task(scribe.run(reserve(number))) for number in range(50)]
         await asyncio.sleep(0.05)
         gate.set()
@@ -129,7 +129,7 @@ async def test_when_a_shared_commit_fails_each_job_has_its_own_chance() -> None:
 
     async with scribing(made) as scribe:
         gate = threading.Event()
-        first = asyncio.create_task(scribe.run(lambda _: gate.wait(5)))
+        first = asyncio.create_task(scribe.run(lambda _: gate.wait(60)))
         await asyncio.sleep(0.02)
         works: list[Callable[[Books], int | None]] = [fail_once, *map(reserve, range(5))]
         rest = [asyncio.create_task(scribe.run(work)) for work in works]
@@ -153,7 +153,7 @@ async def test_a_caller_that_left_does_not_matter() -> None:
     made: list[CountingBooks] = []
     async with scribing(made) as scribe:
         gate = threading.Event()
-        leaving = asyncio.create_task(scribe.run(lambda _: gate.wait(5)))
+        leaving = asyncio.create_task(scribe.run(lambda _: gate.wait(60)))
         await asyncio.sleep(0.02)
         leaving.cancel()
         gate.set()

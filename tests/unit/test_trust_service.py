@@ -137,7 +137,7 @@ async def test_unknown_and_untrusted_are_told_apart(lab_a: Site, lab_b: Site) ->
 async def test_waiting_for_an_answer(lab_a: Site, lab_b: Site) -> None:
     with pytest.raises(TimedOut, match="the request stays open"):
         await lab_a.ask(lab_b.card(), wait_seconds=0.05)
-    asking = asyncio.create_task(lab_a.ask(lab_b.card(), wait_seconds=5))
+    asking = asyncio.create_task(lab_a.ask(lab_b.card(), wait_seconds=60))
     await asyncio.sleep(0.01)
     await lab_b.read_mail()
     await lab_b.pending()
@@ -147,7 +147,7 @@ async def test_waiting_for_an_answer(lab_a: Site, lab_b: Site) -> None:
 
 
 async def test_a_rejection_reaches_the_asker_with_its_reason(lab_a: Site, lab_b: Site) -> None:
-    asking = asyncio.create_task(lab_a.ask(lab_b.card(), wait_seconds=5))
+    asking = asyncio.create_task(lab_a.ask(lab_b.card(), wait_seconds=60))
     await asyncio.sleep(0.01)
     await lab_b.read_mail()
     await lab_b.trust.answering.reject(control.RejectRequest("lab-a", "no ethics vote yet"))

@@ -42,6 +42,14 @@ def _lines(found: Report, out: str | None) -> Iterator[str]:
         yield f'Agreement ({one.status}) of {wording.moment(one.signed_at)}: "{one.justification}"'
         yield f"  until {wording.moment(one.until)}, opens {wording.listing(one.allow)}"
         yield f"  {one.agreement}"
+    for charter in found.charters:
+        yield f"Charter ({charter.state.replace('_', ' ')}): {charter.title}, version {charter.version}"
+        yield f"  {charter.reference}: {charter.purpose}"
+        for signed in charter.signatures:
+            if signed.signed_at:
+                who = f", {signed.signed_by} (claimed)" if signed.signed_by else ""
+                yield f"  signed by {signed.party}, {wording.moment(signed.signed_at)}{who}"
+        yield f"  {charter.charter}"
     if found.flows:
         yield ""
         yield from table(
@@ -70,6 +78,20 @@ def _lines(found: Report, out: str | None) -> Iterator[str]:
                     "; ".join(one.reasons),
                 )
                 for one in found.refusals
+            ],
+        )
+    if found.owed:
+        yield ""
+        yield from table(
+            ("BY", "ABOUT", "DUE", "STATED"),
+            [
+                (
+                    owed.party,
+                    f"{owed.name} {owed.digest[:19]}",
+                    wording.moment(owed.due),
+                    owed.disposition or "NOT YET",
+                )
+                for owed in found.owed
             ],
         )
     yield ""

@@ -12,6 +12,7 @@ import msgspec
 
 from comity import limits
 from comity.errors import ComityError, PeerRefused, RemoteProtocolError, VersionMismatch
+from comity.protocol.versions import Speaks, choose
 from comity.protocol.wire import Digest, Hex16, Port, decode, encode
 
 VERSION = 1
@@ -84,14 +85,9 @@ def parse_refused(body: bytes | bytearray | memoryview) -> Refused:
 
 
 def choose_version(hello: Hello) -> int:
-    """The newest version that both speak; VersionMismatch names both ranges where there is none."""
-    newest = min(hello.newest, VERSION)
-    if newest < max(hello.oldest, OLDEST_VERSION):
-        raise VersionMismatch(
-            f"this node speaks protocol {OLDEST_VERSION} to {VERSION},"
-            f" the peer {hello.oldest} to {hello.newest}"
-        )
-    return newest
+    """The newest version that both speak; VersionMismatch where there is none, in words for both sides."""
+    calling = Speaks("the calling node", hello.oldest, hello.newest)
+    return choose(calling, Speaks("the called node", OLDEST_VERSION, VERSION))
 
 
 def refusal_error(refused: Refused) -> ComityError:

@@ -48,6 +48,7 @@ from comity.protocol.statements import (
     open_statement,
 )
 from comity.protocol.succession import open_rotation
+from comity.protocol.versions import Speaks, choose
 
 S = TypeVar("S", bound=Statement)
 
@@ -187,14 +188,13 @@ class Entry:
         return [Refuse(0, error)]
 
     def _open(self, event: Open, now: float) -> list[Effect]:
-        version = min(event.newest, VERSION)
-        if version < max(event.oldest, OLDEST_VERSION):
-            return self._close(
-                VersionMismatch(
-                    f"this rendezvous speaks version {OLDEST_VERSION} to {VERSION}, "
-                    f"the node {event.oldest} to {event.newest}"
-                )
+        try:
+            version = choose(
+                Speaks("the node", event.oldest, event.newest),
+                Speaks("the rendezvous", OLDEST_VERSION, VERSION),
             )
+        except VersionMismatch as error:
+            return self._close(error)
         if self._peer.fingerprint == self._rendezvous:
             return self._close(not_admitted())
         self._network, self._instance = event.network, event.instance

@@ -16,6 +16,7 @@ from comity.clock import SystemClock
 from comity.entropy import SystemEntropy
 from comity.errors import ComityError
 from comity.identity.text import printable
+from comity.rendezvous.garbage import keep_out_of_sight
 from comity.rendezvous.journal import start_logging
 from comity.rendezvous.options import Options, parse_options
 from comity.rendezvous.server import Server
@@ -40,7 +41,12 @@ async def _serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Server(options, SystemClock(), SystemEntropy()).run(stop)
+    server = Server(options, SystemClock(), SystemEntropy())
+    collector = asyncio.create_task(keep_out_of_sight(server.ghosts))
+    try:
+        await server.run(stop)
+    finally:
+        collector.cancel()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from comity import limits
@@ -49,9 +50,15 @@ class Doors:
         self._most = most
         #: Who is being served; with its socket until its task has begun, and owns it.
         self._guests: dict[asyncio.Task[None], socket.socket | None] = {}
+        self._in_memory: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return len(self._guests)
+
+    @property
+    def ghosts(self) -> int:
+        """How many connections have ended and are still in memory, for the garbage collector to find."""
+        return sum(sock.fileno() < 0 for sock in self._in_memory)
 
     async def keep(self, listener: socket.socket) -> None:
         """Let connections in until cancelled. Guests are this object's; ``close`` ends them."""
@@ -73,6 +80,7 @@ class Doors:
                 sock.close()
                 self._journal.refused("too_many_connections", remote=remote)
                 continue
+            self._in_memory.add(sock)
             guest = loop.create_task(self._serve(sock, remote))
             self._guests[guest] = sock
             self._lobby.enter(guest)

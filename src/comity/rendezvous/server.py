@@ -75,6 +75,11 @@ class Server:
         self._entropy = entropy
         self._rates = rates
         self._journal = Journal(clock)
+        self._doors: Doors | None = None
+
+    def ghosts(self) -> int:
+        """How many connections have ended and are still in memory."""
+        return 0 if self._doors is None else self._doors.ghosts
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop`` is set.
@@ -112,7 +117,7 @@ class Server:
             bridges = Bridges()
             stack.push_async_callback(asyncio.to_thread, bridges.close)
             reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
-            doors = Doors(
+            doors = self._doors = Doors(
                 {
                     TLS_HANDSHAKE: reception.node,
                     RELAY_PREFACE[:1]: reception.lane,

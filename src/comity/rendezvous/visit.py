@@ -32,10 +32,6 @@ from comity.rendezvous.presence import NodeKey, Presence
 from comity.transport.channel import SecureChannel
 
 
-class _Over(Exception):
-    """Ends the tasks of a visit."""
-
-
 class Visit:
     """``nonce`` is this connection's challenge, ``observed`` where it comes from, as ``ip:port``.
 
@@ -66,21 +62,42 @@ class Visit:
     async def run(self) -> None:
         """Serve until the end. What the node did wrong, or how it went away, is in the log."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for work in (self._listen(), self._speak(), self._deliver()):
-                    tasks.create_task(work)
-        except* _Over:
-            await self._channel.close()
-        except* LinkLost:
+            await self._until_one_ends()
+        except LinkLost:
             pass  # it went away
-        except* ComityError as group:
-            self._refused(_first(group))
+        except ComityError as error:
+            self._refused(error)
+        else:
+            await self._channel.close()
         finally:
             self._entry.handle(Ended(), self._desk.clock.now())
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
                 self._desk.journal.info("left", **self._shown)
             self._channel.dismiss()
+
+    async def _until_one_ends(self) -> None:
+        """Run the three tasks until ``_speak`` has said the last word, or one raises.
+
+        Not in a TaskGroup: what it leaves behind goes round in circles, and waits for the garbage collector,
+        out of whose sight ``garbage`` keeps long visits.
+        """
+        loop = asyncio.get_running_loop()
+        works = [loop.create_task(work) for work in (self._speak(), self._listen(), self._deliver())]
+        try:
+            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.wait(works)
+            failures = [work.exception() for work in works if not work.cancelled()]
+            works.clear()
+        try:
+            if gravest := max(failures, key=_gravity, default=None):
+                raise gravest
+        finally:  # the failure knows this frame, so this frame is not to know the failure
+            gravest = None
+            failures.clear()
 
     # ── as others see it ──────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +124,8 @@ class Visit:
             raise
         except ComityError as error:
             self._refused(error)
-            self._outgoing.finish(self._desk.failure(0, error))  # and ``_speak`` ends the visit
+            self._outgoing.finish(self._desk.failure(0, error))
+        await asyncio.get_running_loop().create_future()  # ``_speak`` ends the visit
 
     async def _listen_on(self) -> NoReturn:
         try:
@@ -126,7 +144,6 @@ class Visit:
 
     async def _speak(self) -> None:
         await self._outgoing.run()
-        raise _Over
 
     async def _deliver(self) -> None:
         await self.registered.wait()
@@ -159,7 +176,10 @@ class Visit:
                 case Say():
                     await self._outgoing.say(effect.message)
                 case Refuse(id=0):
-                    raise effect.error
+                    try:
+                        raise effect.error
+                    finally:  # as above
+                        del effect
                 case Refuse():
                     self._refused(effect.error)
                     await self._outgoing.say(self._desk.failure(effect.id, effect.error))
@@ -213,6 +233,8 @@ class Visit:
         self._desk.journal.refused(error.code, reason=error.message, **self._shown)
 
 
-def _first(group: ExceptionGroup[ComityError]) -> ComityError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
+def _gravity(failure: BaseException | None) -> int:
+    """A bug of ours before what a node did wrong, and that before that it went away."""
+    if failure is None:
+        return 0
+    return 1 if isinstance(failure, LinkLost) else 2 if isinstance(failure, ComityError) else 3

@@ -95,7 +95,10 @@ def _summary(report: Report) -> str:
     sent = [flow for flow in report.flows if flow.kind == "exchange.sent"]
     got = [flow for flow in report.flows if flow.kind == "exchange.received"]
     facts = [
-        (str(len(report.agreements)), "agreements, past and present"),
+        (
+            str(len(report.agreements)),
+            f"agreement{'' if len(report.agreements) == 1 else 's'}, past and present",
+        ),
         (str(len(sent)), f"artifacts sent, {size(sum(flow.bytes or 0 for flow in sent))}"),
         (str(len(got)), f"artifacts received, {size(sum(flow.bytes or 0 for flow in got))}"),
         (str(len(report.refusals)), "refused or failed"),

@@ -113,7 +113,10 @@ class Guard:
         decision = self.check(operation)
         if decision.allowed:
             return decision
-        raise Denied(f"{operation.kind} ({operation.service}) was denied: {'; '.join(decision.reasons)}")
+        said = f"{operation.kind} ({operation.service}) was denied: {'; '.join(decision.reasons)}"
+        if self.governs(operation.peer):
+            raise Denied(said, hint="run comity charter status to see what is allowed")
+        raise Denied(said)
 
 
 def _fields(

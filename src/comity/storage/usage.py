@@ -36,6 +36,7 @@ CREATE TABLE charter_charge (
 CREATE TABLE charter_volume (
     peer TEXT NOT NULL, day INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (peer, day)
 );
+CREATE TABLE charter_denied (peer TEXT PRIMARY KEY, in_a_row INTEGER NOT NULL);
 CREATE TABLE charter_disposed (
     lineage TEXT NOT NULL, holder TEXT NOT NULL, giver TEXT NOT NULL, digest TEXT NOT NULL,
     disposition TEXT NOT NULL, statement TEXT NOT NULL, at INTEGER NOT NULL,
@@ -195,6 +196,29 @@ class UsageStore:
             (lineage, peer, peer),
         )
         return [ChartedTransfer(*row) for row in rows.fetchall()]
+
+    # ── denials in a row (an anomaly's measure) ───────────────────────────────────────────────────────
+
+    def denied(self, peer: str) -> int:
+        """How many attempts of a peer in a row were denied."""
+        row = self._db.execute("SELECT in_a_row FROM charter_denied WHERE peer = ?", (peer,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def deny(self, peer: str) -> None:
+        """One more was denied. It counts although the caller's transaction is undone because of it."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO charter_denied (peer, in_a_row) VALUES (?, 1)"
+                " ON CONFLICT (peer) DO UPDATE SET in_a_row = in_a_row + 1",
+                (peer,),
+            )
+            self._db.after_rollback(lambda: self.deny(peer))
+
+    def begin_row_anew(self, peer: str) -> None:
+        """Forget the denials of a peer, also where the caller's transaction is undone."""
+        with self._db.transaction():
+            self._db.execute("DELETE FROM charter_denied WHERE peer = ?", (peer,))
+            self._db.after_rollback(lambda: self.begin_row_anew(peer))
 
     # ── volume (an anomaly's measure) ─────────────────────────────────────────────────────────────────
 

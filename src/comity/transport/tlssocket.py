@@ -64,11 +64,13 @@ class TlsSocket:
             try:
                 return operation(*args, **kwargs)
             except SSL.WantReadError:
-                await self.readiness.wait(write=False, timeout=stall)
+                write = False
             except SSL.WantWriteError:
-                await self.readiness.wait(write=True, timeout=stall)
+                write = True
             except SSL.Error as error:
                 raise LinkLost(cause(error)) from error
+            # Out here: an idle link would keep the exception, its traceback and their frames all the while.
+            await self.readiness.wait(write=write, timeout=stall)
 
     async def write(self, data: bytes, stall: float | None) -> None:
         """All of ``data``; a failure in between leaves the connection unusable."""

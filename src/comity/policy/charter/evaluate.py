@@ -83,4 +83,13 @@ class CedarPolicy:
                 return Reason("parties", f"{key} is not a party")
         actor, peer = self._names[question.actor], self._names[question.peer]
         would = f"{actor} would {verb(question.operation)} {peer}"
-        return Reason("permissions", f"no permission describes this: {would}")
+        return Reason("permissions", f"no permission describes this: {would}{_subject(question)}")
+
+
+def _subject(question: Question) -> str:
+    """What it is about, so that a refusal tells one artifact, topic or port from those that are allowed."""
+    if question.topic:
+        return f", topic {question.topic}"
+    if question.port:
+        return f", port {question.port}"
+    return f", {question.digest[:19]}" if question.digest else ""

@@ -1,18 +1,16 @@
 """The rules of a charter that suspend a partner: what a partner tries is compared with them.
 
-Hours and volume object to the operation itself; denials are counted in a row, by partner, since this node
-started; another key that claims a partner's name is reported by whoever meets it. What follows from a rule
-that is met is the caller's: ``suspend``.
+Hours and volume object to the operation itself; denials are counted in a row, by partner, through restarts;
+another key that claims a partner's name is reported by whoever meets it. What follows from a rule that is met
+is the caller's: ``suspend``.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from comity.clock import Clock
-from comity.identity.keys import PublicKey
 from comity.policy.charter.model import Anomaly, ChangedFingerprint, Denials, OutsideHours, Volume
 from comity.policy.charter.ruling import Reason
 from comity.policy.charter.show import anomaly_text
@@ -32,7 +30,6 @@ class Watch:
     def __init__(self, usage: UsageStore, clock: Clock) -> None:
         self._usage = usage
         self._clock = clock
-        self._denied: Counter[PublicKey] = Counter()
 
     def objection(self, operation: Operation, anomalies: Iterable[Anomaly]) -> Reason | None:
         """The rule that an allowed operation would meet, if it does."""
@@ -47,22 +44,29 @@ class Watch:
         return None
 
     def passed(self, operation: Operation) -> None:
-        """It was allowed; in the guard's transaction. A stream that may be opened begins no row anew."""
-        if operation.kind != "accept":
-            self._denied.pop(operation.peer, None)
+        """It was allowed; in the guard's transaction. What this side does begins no row of the partner's
+        anew, nor does a stream that the partner may open.
+        """
+        party = str(operation.peer.fingerprint)
+        if operation.by_them and operation.kind != "accept":
+            self._usage.begin_row_anew(party)
         if operation.kind in ("send", "receive") and operation.bytes:
             day = int(self._clock.now()) // _DAY
-            party = str(operation.peer.fingerprint)
             self._usage.add_volume(party, day, operation.bytes, keep=_USUAL_DAYS)
 
-    def denied(self, operation: Operation, anomalies: Iterable[Anomaly]) -> Reason | None:
-        """It was denied: the rule that this meets, if it does. Only what the partner began counts."""
+    def denied(self, operation: Operation) -> int:
+        """It was denied: how many of the partner's attempts in a row were. Only what it began counts."""
         if not operation.by_them:
-            return None
-        self._denied[operation.peer] += 1
+            return 0
+        party = str(operation.peer.fingerprint)
+        self._usage.deny(party)
+        return self._usage.denied(party)
+
+    def too_many(self, operation: Operation, in_a_row: int, anomalies: Iterable[Anomaly]) -> Reason | None:
+        """The rule that so many denials meet, if they do; then the next row begins."""
         for anomaly in anomalies:
-            if isinstance(anomaly, Denials) and self._denied[operation.peer] >= anomaly.in_a_row:
-                del self._denied[operation.peer]
+            if isinstance(anomaly, Denials) and in_a_row >= anomaly.in_a_row:
+                self._usage.begin_row_anew(str(operation.peer.fingerprint))
                 return reason(anomaly)
         return None
 

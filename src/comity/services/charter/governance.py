@@ -129,9 +129,11 @@ class Governance:
         elif verdict.anomaly:
             self._act(operation.peer, verdict.lineage, verdict.charter, verdict.reasons[0])
         elif not self._store.suspensions(str(operation.peer.fingerprint)):
-            for digest in self.in_force(operation.peer):
+            charters = self.in_force(operation.peer)
+            in_a_row = self._watch.denied(operation) if charters else 0
+            for digest in charters:
                 volume = self._library.get(digest)
-                met = self._watch.denied(operation, volume.charter.anomalies)
+                met = self._watch.too_many(operation, in_a_row, volume.charter.anomalies)
                 if met is not None:
                     self._act(operation.peer, volume.terms.lineage, digest, met)
                     return

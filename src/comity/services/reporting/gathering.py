@@ -153,8 +153,8 @@ def _flow(index: int, at: str, entry: Entry) -> ReportFlow:
 
 def _what(entry: Entry) -> str:
     detail = entry.detail
-    if entry.kind == "forward.closed":
-        return f"port {detail.get('port')}"
+    if "port" in detail:
+        return f"port {detail['port']}"
     if "events" in detail:
         return f"{detail['events']} × {_text(entry, 'topic')}"
     return _text(entry, "name") or _text(entry, "topic") or _text(entry, "service")

@@ -1,0 +1,119 @@
+"""However a connection ends, nothing of it is left to the garbage collector, which ``garbage`` keeps away
+from what is old; and what is left all the same is counted, and found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from comity import limits
+from comity.errors import LinkLost
+from comity.identity.card import JoinUrl
+from comity.protocol.registry import Done, Ping, Superseded
+from comity.rendezvous.garbage import keep_out_of_sight
+from comity.rendezvous.visit import Visit
+from comity.transport.tlssocket import TlsSocket
+from tests.rendezvous.client import Refusal, dial, last_words, registered
+from tests.rendezvous.nodes import Registrant
+from tests.rendezvous.server import serving
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def left() -> list[object]:
+    return [each for each in gc.get_objects() if isinstance(each, Visit | TlsSocket)]
+
+
+def node(join: JoinUrl) -> Registrant:
+    return Registrant(join.fingerprint, hostname="lab-a")
+
+
+async def cut_off(join: JoinUrl) -> None:
+    async with registered(join, node(join)):
+        pass
+
+
+async def said_goodbye(join: JoinUrl) -> None:
+    async with registered(join, node(join)) as client:
+        await client.channel.close()
+
+
+async def misbehaved(join: JoinUrl) -> None:
+    client = await dial(join, node(join))
+    with suppress(Refusal):
+        await client.ask(Ping(id=1), Done)  # nothing is answered before Open
+    client.channel.abort()
+
+
+async def superseded(join: JoinUrl) -> None:
+    who = node(join)
+    async with registered(join, who) as older, registered(join, who):
+        await older.push(Superseded)
+        with suppress(LinkLost):
+            await older.hear()
+
+
+async def never_registered(join: JoinUrl) -> None:
+    client = await dial(join, node(join))
+    await client.open()
+    client.channel.abort()
+
+
+async def half_a_handshake(join: JoinUrl) -> None:
+    reader, writer = await asyncio.open_connection(join.host, join.port)
+    writer.write(b"\x16\x03\x01")
+    writer.write_eof()
+    await last_words(reader)
+    writer.close()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize(
+    "end", [cut_off, said_goodbye, misbehaved, superseded, never_registered, half_a_handshake]
+)
+async def test_nothing_is_left(tmp_path: Path, end: Callable[[JoinUrl], Awaitable[None]]) -> None:
+    async with serving(tmp_path / "state") as join:
+        await end(join)
+        async with asyncio.timeout(PATIENCE):
+            while left():  # noqa: ASYNC110  the server tells nobody
+                await asyncio.sleep(0.01)
+
+
+async def test_what_is_left_is_found_once_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RENDEZVOUS_GHOSTS", 5)
+    monkeypatch.setattr("comity.rendezvous.garbage._EVERY", 0.01)
+
+    class Round:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def count() -> int:
+        return sum(isinstance(each, Round) for each in gc.get_objects())
+
+    keeper = asyncio.create_task(keep_out_of_sight(count))
+    try:
+        made = [Round() for _ in range(10)]
+        await asyncio.sleep(0.05)  # they are frozen
+        made.clear()
+        async with asyncio.timeout(PATIENCE):
+            while count():  # noqa: ASYNC110  the collector tells nobody
+                await asyncio.sleep(0.01)
+    finally:
+        keeper.cancel()
+        gc.unfreeze()
