@@ -94,6 +94,8 @@ def build(home: Home, settings: Settings) -> Built:
             sealing_key: Callable[[], Envelope],
         ) -> RendezvousClient:
             join = place.join
+            if realm_of(place) in ways:  # it was left, and is joined again
+                ways[realm_of(place)].close()
             way = ways[realm_of(place)] = Way(join.host, join.port, settings.outlet(join))
             kept = home.lineage if place == settings.places[0] else home.lineage_of(str(join.named))
             return RendezvousClient(

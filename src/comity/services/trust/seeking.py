@@ -72,8 +72,18 @@ class Seeking:
                 f"{printable(text)} is in {len(found)} of your networks: {ways}",
                 hint="name the one that you mean as it stands there",
             )
-        if found:
+        away = [
+            each for each in answers if isinstance(each, ComityError) and not isinstance(each, UnknownPeer)
+        ]
+        if found and (pin is not None or not away):
             return found[0]
+        if found:  # whoever runs the one may have waited until the other can't be asked
+            record, member = found[0]
+            raise RendezvousUnreachable(
+                f"{printable(text)} was found in {member.name}, and another network can't be asked whether it"
+                f" is there too: {away[0].message}",
+                hint=f"if you mean that one, name it {record.hostname}@{member.name}",
+            )
         raise self._not_found(text, [each for each in answers if isinstance(each, ComityError)])
 
     async def _ask(self, member: Membership, named: Card | Address | PeerName) -> Record | ComityError:
