@@ -74,7 +74,7 @@ class SimulatedNode:
         self.key = self.identity.public
         self.audit_key = AUDIT_KEYS.setdefault(name, AuditKey.generate(self.key))
         self.db = db or open_node_database(MEMORY)
-        servers = {"main": town.server, **(also or {})}
+        servers = self.servers = {"main": town.server, **(also or {})}
         join = town.server.join
         self.card = Card(hostname or name, join.authority, self.key.fingerprint)
         entropy = town.entropy(f"{name} {life}")

@@ -42,6 +42,7 @@ from comity.protocol.registry import (
     encode_message,
     parse_server_message,
 )
+from comity.protocol.statements import Predecessor
 from comity.sdk import rendezvous as admin
 from tests.rendezvous.client import PATIENCE, Client, dial, last_words, registered, relay_side
 from tests.rendezvous.nodes import Registrant
@@ -146,9 +147,9 @@ PROBES: dict[type, Probe] = {
 }
 
 
-def replace_key(word: object, whom: Somebody) -> object:
+def replace_key(word: Predecessor, whom: Somebody) -> Predecessor:
     """The word of a key that has not said it."""
-    return type(word)(key=whom.key, rotation=word.rotation)  # type: ignore[attr-defined, call-arg]  # a Predecessor
+    return Predecessor(key=whom.key, rotation=word.rotation)
 
 
 async def raw(client: Client, message: NodeMessage) -> bytes:
