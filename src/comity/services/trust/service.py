@@ -172,8 +172,9 @@ class TrustService:
 
     @property
     def owed(self) -> int:
-        """How many statements have yet to reach a peer or its mailbox."""
-        return len(self._ledger.store.outbox())
+        """How many statements have yet to reach a peer or its mailbox, in the networks of this node."""
+        here = self._memberships
+        return sum(here.at(item.realm) is not None for item in self._ledger.store.outbox())
 
     def predecessor(self, peer: PublicKey) -> PublicKey | None:
         """The earlier key of this peer's node, on whose word its key was approved; else None."""
