@@ -35,7 +35,7 @@ class Probes:
 
 
 class DoctorService:
-    """``listen`` as the node was started with. Of several networks, one where it is not registered is told of."""
+    """``listen`` as the node was started with. Of several networks, one that it is not in now is told of."""
 
     def __init__(
         self,
