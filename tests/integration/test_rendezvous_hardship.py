@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import secrets
 from pathlib import Path
@@ -72,8 +73,9 @@ async def test_a_node_that_does_not_register_in_time(tmp_path: Path, monkeypatch
 
 
 async def test_a_node_that_does_not_read_is_told_no_more_and_dropped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "comity.rendezvous")
     monkeypatch.setattr(limits, "RENDEZVOUS_FRAME_TIMEOUT", 1.0)
     async with (
         serving(tmp_path / "state", rates=UNHURRIED) as join,
@@ -85,6 +87,10 @@ async def test_a_node_that_does_not_read_is_told_no_more_and_dropped(
             sent += limits.MAIL_BYTES
             assert sent < 64 * limits.MIB
         await until_offline(watcher, "deaf")
+    said = [record.fields for record in caplog.records if record.getMessage() == "refused"]  # type: ignore[attr-defined]  # the journal's
+    assert [(one["code"], one["reason"]) for one in said] == [
+        ("timed_out", "the node does not read what it is told")
+    ]
 
 
 async def test_a_deaf_node_s_requests_wait_for_its_reading(tmp_path: Path) -> None:

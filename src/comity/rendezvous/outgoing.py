@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 
 from comity import limits
-from comity.errors import LinkLost
+from comity.errors import TimedOut
 from comity.protocol.framing import Kind
 from comity.protocol.registry import ServerMessage, encode_message
 from comity.transport.channel import SecureChannel
@@ -56,7 +56,7 @@ class Outgoing:
             self._less.set()
 
     async def run(self) -> None:
-        """Write until ``finish``. LinkLost."""
+        """Write until ``finish``. LinkLost; TimedOut where the node does not read."""
         while True:
             while not self._frames:
                 if self._last:
@@ -68,7 +68,7 @@ class Outgoing:
                 async with asyncio.timeout(limits.RENDEZVOUS_FRAME_TIMEOUT):
                     await self._channel.write_frame(Kind.DATA, frame)
             except TimeoutError:
-                raise LinkLost("the node reads too slowly") from None
+                raise TimedOut("the node does not read what it is told") from None
             self._queued -= len(frame)
             self._less.set()
 

@@ -44,13 +44,21 @@ class _Waiting:
 
 
 class Relay:
-    """Use it from the event loop's thread."""
+    """Use it from the event loop's thread. It carries ``most`` lanes at once."""
 
-    def __init__(self, wires: Wires, clock: Clock, entropy: Entropy, journal: Journal) -> None:
+    def __init__(
+        self,
+        wires: Wires,
+        clock: Clock,
+        entropy: Entropy,
+        journal: Journal,
+        most: int = limits.RELAY_LANES,
+    ) -> None:
         self._wires = wires
         self._clock = clock
         self._entropy = entropy
         self._journal = journal
+        self._most = most
         self._book = TicketBook()
         self._waiting: dict[int, _Waiting] = {}
         self._lanes: Counter[NodeKey] = Counter()
@@ -63,7 +71,7 @@ class Relay:
 
     def issue(self, network: int, dialler: bytes, acceptor: bytes) -> tuple[bytes, bytes]:
         """Two tickets for one lane, the dialler's first. RateLimited."""
-        if self._running >= limits.RELAY_LANES:
+        if self._running >= self._most:
             raise RateLimited("the relay carries as many lanes as it can")
         if any(self._lanes[network, key] >= limits.RELAY_LANES_PER_NODE for key in (dialler, acceptor)):
             raise RateLimited("one of these two nodes has as many relay lanes as it can")

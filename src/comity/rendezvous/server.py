@@ -9,7 +9,6 @@ told.
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -28,6 +27,7 @@ from comity.protocol.registry import RELAY_PREFACE
 from comity.protocol.succession import LINEAGE_REQUEST
 from comity.rendezvous.desk import RATES, Desk, Rates
 from comity.rendezvous.doors import Doors, listen, observers
+from comity.rendezvous.files import allowed
 from comity.rendezvous.hatch import Hatch
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.lobby import Lobby
@@ -47,7 +47,6 @@ from comity.transport.tls import Credentials
 
 _HOUSEKEEPING = 1.0  # seconds
 _SWEEPING = 60.0
-_SPARE_DESCRIPTORS = 64  # database, log, listeners, pipes
 
 
 class FlooredClock:
@@ -100,7 +99,10 @@ class Server:
             stack.push_async_callback(asyncio.to_thread, wires.close)
             presence = Presence()
             stack.push_async_callback(_write_departures, scribe, presence)
-            relay = Relay(wires, clock, self._entropy, self._journal)
+            bridges = Bridges()
+            stack.push_async_callback(asyncio.to_thread, bridges.close)
+            files = allowed(bridges, self._journal)
+            relay = Relay(wires, clock, self._entropy, self._journal, files.lanes)
             lineage = state.lineage()
             desk = Desk(
                 named(lineage, identity.public),
@@ -114,9 +116,9 @@ class Server:
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
             credentials = Credentials(identity, self._clock)
-            bridges = Bridges()
-            stack.push_async_callback(asyncio.to_thread, bridges.close)
-            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
+            reception = Reception(
+                credentials, desk, presence, relay, lobby, self._entropy, bridges, files, lineage
+            )
             doors = self._doors = Doors(
                 {
                     TLS_HANDSHAKE: reception.node,
@@ -127,7 +129,7 @@ class Server:
                 },
                 lobby,
                 self._journal,
-                _connections(self._journal),
+                files,
             )
             listeners = self._bind(stack)
             desk.observers = observers(self.listening)
@@ -235,18 +237,3 @@ async def _write_departures(scribe: Scribe, presence: Presence) -> None:
 
     if left:
         await scribe.run(write)
-
-
-def _connections(journal: Journal) -> int:
-    """How many connections the system lets us have, the bound of ``limits`` at most."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.RENDEZVOUS_CONNECTIONS + 2 * limits.RELAY_LANES + _SPARE_DESCRIPTORS
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    most = min(
-        limits.RENDEZVOUS_CONNECTIONS, max(soft // 2, soft - 2 * limits.RELAY_LANES - _SPARE_DESCRIPTORS)
-    )
-    if most < limits.RENDEZVOUS_CONNECTIONS:
-        journal.info("the system's limit of open files bounds the connections", connections=most, files=soft)
-    return most

@@ -61,11 +61,13 @@ class Visit:
 
     async def run(self) -> None:
         """Serve until the end. What the node did wrong, or how it went away, is in the log."""
+        why = "the server ended it"
         try:
             await self._until_one_ends()
-        except LinkLost:
-            pass  # it went away
+        except LinkLost as error:  # it went away, or does not read, or is silent
+            why = error.message
         except ComityError as error:
+            why = error.code
             self._refused(error)
         else:
             await self._channel.close()
@@ -73,7 +75,7 @@ class Visit:
             self._entry.handle(Ended(), self._desk.clock.now())
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
-                self._desk.journal.info("left", **self._shown)
+                self._desk.journal.info("left", reason=why, **self._shown)
             self._channel.dismiss()
 
     async def _until_one_ends(self) -> None:

@@ -130,14 +130,17 @@ class Notary:
         statement = kind(**self._frame(LIFETIMES[kind], self.realm_of(among)), **fields)
         return statement, self.sign(statement)
 
-    def declared(self, envelope: Envelope, kind: type[S], issuer: PublicKey) -> S:
+    def declared(
+        self, envelope: Envelope, kind: type[S], issuer: PublicKey, among: PublicKey | None = None
+    ) -> S:
         """A statement of ``issuer`` that concerns more than one other; RemoteProtocolError.
 
         It may be old: the act that it is about decides until when it counts. A peer's is made where that is
-        met; of our own, and of a key that we know from another's charter, any realm of ours will do.
+        met; of our own, and of a key that we know from another's charter, any realm of ours will do. ``among``:
+        only the realm where that peer is met.
         """
         statement = open_statement(envelope, kind, issuer=issuer, rendezvous=None, network=None, now=None)
-        met = self._store.realm_of(issuer)
+        met = self._store.realm_of(among or issuer)
         realms = self._realms() if met is None else [Realm.parse(met)]
         said = Realm(Fingerprint.parse(statement.rendezvous), statement.network)
         if said not in realms:
