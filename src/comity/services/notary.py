@@ -136,8 +136,8 @@ class Notary:
         """A statement of ``issuer`` that concerns more than one other; RemoteProtocolError.
 
         It may be old: the act that it is about decides until when it counts. A peer's is made where that is
-        met; of our own, and of a key that we know from another's charter, any realm of ours will do. ``among``:
-        only the realm where that peer is met.
+        met; of our own, and of a key that we know from another's charter, any realm of ours will do. With
+        ``among`` only the one where that peer is met.
         """
         statement = open_statement(envelope, kind, issuer=issuer, rendezvous=None, network=None, now=None)
         met = self._store.realm_of(among or issuer)
