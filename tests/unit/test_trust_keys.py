@@ -254,13 +254,13 @@ async def test_a_partner_restored_from_an_old_backup_learns_of_a_retirement_agai
     await agree(lab_a, lab_b)
     backup = copied(lab_b.db)
     text = retirement(lab_a.identity, office.fingerprint, office.clock)
-    await lab_b.trust.retiring.told(lab_a.key, text)
+    await lab_b.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert lab_b.trust.known(lab_a.key) is None
     restored = Site(office, "lab-b", 0x20, identity=lab_b.identity, db=backup)
     assert restored.trust.known(lab_a.key) is not None, "this is what the backup holds"
-    await restored.trust.registered()
+    await restored.trust.registered(restored.membership)
     assert lab_a.key in restored.client.reserved, "so the rendezvous knows whom to tell"
-    await restored.trust.retiring.told(lab_a.key, text)
+    await restored.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert restored.trust.known(lab_a.key) is None
 
 
