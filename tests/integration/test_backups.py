@@ -29,6 +29,7 @@ from comity.sdk.home import card, init
 from comity.storage.home import Home
 from comity.storage.schema import open_node_database
 from tests.cli.fake_daemon import JOIN, new_home, short_folder
+from tests.labs import eventually
 from tests.rendezvous.client import registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.program import running
@@ -156,6 +157,13 @@ async def test_a_rendezvous_moves_with_its_mail_names_and_invitations(folder: Pa
             await asyncio.to_thread(admin.restore, file, PASSPHRASE, new)
 
 
+def registered_at(home: Path) -> str | None:
+    """Start the node; its address, once the rendezvous has told it."""
+    daemon.start(home)
+    eventually(lambda: daemon.status(home).rendezvous_state == "registered", "it is registered")
+    return daemon.status(home).address
+
+
 async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(folder: Path) -> None:
     home, copy = folder / "home", folder / "copy"
     async with running(folder / "old") as (_, join):
@@ -163,7 +171,7 @@ async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(fol
         def first() -> str | None:
             init(InitRequest(hostname="lab-a", join=str(join)), home=home)
             try:
-                address = daemon.start(home).status.address
+                address = registered_at(home)
                 identity.backup(folder / "node.backup", PASSPHRASE, home)
                 admin.backup(folder / "server.backup", PASSPHRASE, folder / "old")
                 return address
@@ -178,7 +186,7 @@ async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(fol
             identity.restore(folder / "node.backup", PASSPHRASE, copy)
             config.change("join", str(moved), copy)
             try:
-                assert daemon.start(copy).status.address == address == "1:0001.0000.0010"
+                assert registered_at(copy) == address == "1:0001.0000.0010"
             finally:
                 daemon.stop(copy)
 

@@ -14,10 +14,29 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from comity import limits
-from comity.errors import ComityError, KeyRetired, LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.errors import (
+    ComityError,
+    KeyRetired,
+    LinkLost,
+    RateLimited,
+    RemoteProtocolError,
+    RendezvousRefused,
+    TimedOut,
+)
 from comity.protocol.framing import Kind
-from comity.protocol.registration import Admit, Admitted, Denied, Ended, Entry, Refuse, Say, Serve
+from comity.protocol.registration import (
+    GOING_AWAY_VERSION,
+    Admit,
+    Admitted,
+    Denied,
+    Ended,
+    Entry,
+    Refuse,
+    Say,
+    Serve,
+)
 from comity.protocol.registry import (
+    GoingAway,
     Register,
     Registered,
     Retire,
@@ -117,6 +136,14 @@ class Visit:
     def supersede(self, instance: str) -> None:
         self._desk.journal.info("superseded", **self._shown)
         self._outgoing.finish(Superseded(instance=instance))
+
+    def go_away(self, within: int) -> None:
+        if self._entry.version >= GOING_AWAY_VERSION:
+            self._outgoing.finish(GoingAway(within=within))
+        else:
+            self._outgoing.finish(
+                self._desk.failure(0, RendezvousRefused("the rendezvous is being restarted"))
+            )
 
     # ── its three tasks ───────────────────────────────────────────────────────────────────────────────
 

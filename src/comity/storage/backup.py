@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,7 +73,7 @@ def write_backup(
 
 
 def read_backup(
-    path: Path, passphrase: str, kind: Kind, known: Collection[str]
+    path: Path, passphrase: str, kind: Kind, known: Callable[[str], bool]
 ) -> tuple[Header, dict[str, bytes]]:
     """What ``write_backup`` wrote; only files whose names are ``known``.
 
@@ -104,7 +104,7 @@ def read_backup(
             f"{path} opens with another passphrase, or is damaged", hint="try the right one, or another copy"
         ) from None
     files = msgspec.msgpack.decode(content, type=dict[str, bytes])
-    return header, {each: data for each, data in files.items() if each in known}
+    return header, {each: data for each, data in files.items() if known(each)}
 
 
 def copy_database(path: Path) -> bytes:

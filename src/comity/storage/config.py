@@ -20,7 +20,9 @@ _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node.
+    """``join`` is the join URL's text, ``network`` what this node calls that network; ``networks`` are the
+    other ones that it is a member of, each as ``identity.place`` writes it. ``listen`` is "HOST:PORT",
+    empty where peers cannot dial this node.
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
@@ -34,6 +36,8 @@ class Config:
 
     hostname: str
     join: str
+    network: str = "main"
+    networks: tuple[str, ...] = ()
     organization: str = ""
     contact: str = ""
     listen: str = ""
