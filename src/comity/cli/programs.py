@@ -21,9 +21,9 @@ rendezvous = Group("rendezvous", help="Run a rendezvous: registry, mailbox and b
 @click.option(
     "--listen",
     multiple=True,
-    required=True,
     metavar="HOST:PORT",
-    help="Where to listen; :PORT for every interface, port 0 for any free one; may be repeated.",
+    help="Where to listen; :PORT for every interface, port 0 for any free one; may be repeated. Not needed "
+    "where systemd hands over sockets.",
 )
 @click.option("--advertise", metavar="URL", help="The public comity://HOST:PORT of this server.")
 @click.option("--state", metavar="DIR", help="Where its key, its database and join.url lie.")

@@ -49,6 +49,7 @@ from comity.protocol.succession import open_retirement
 from comity.rendezvous import mailbox, membership, registry, retiring
 from comity.rendezvous.buckets import Buckets, Rate
 from comity.rendezvous.journal import Journal
+from comity.rendezvous.outgoing import Backlog
 from comity.rendezvous.presence import NodeKey, Presence
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
@@ -90,6 +91,7 @@ class Desk:
         self.journal = journal
         #: Where nodes may ask for their mapping; known once the doors are open.
         self.observers: tuple[str, ...] = ()
+        self.backlog = Backlog()
         self._scribe = scribe
         self._presence = presence
         self._relay = relay
@@ -172,7 +174,7 @@ class Desk:
     async def _reserve(self, node: NodeKey, request: Reserve) -> Done:
         def reserve(books: Books) -> list[Retired]:
             mailbox.reserve(books, *node, request)
-            return retiring.reminders(books, [bytes.fromhex(sender) for sender in request.senders])
+            return retiring.reminders(books, node[0], [bytes.fromhex(sender) for sender in request.senders])
 
         reminders = await self._scribe.run(reserve)
         here = self._presence.get(*node)

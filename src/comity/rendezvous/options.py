@@ -30,7 +30,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Options:
-    """``advertise`` is what the join URL names, None for the first of ``listen``."""
+    """``advertise`` is what the join URL names, None for the first place that is listened on.
+
+    ``listen`` may be empty where a service manager hands over sockets.
+    """
 
     listen: tuple[Endpoint, ...]
     advertise: Endpoint | None
@@ -68,9 +71,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--listen",
         action="append",
-        required=True,
+        default=[],
         metavar="HOST:PORT",
-        help="where to listen; :PORT for every interface, port 0 for any free one; may be repeated",
+        help="where to listen; :PORT for every interface, port 0 for any free one; may be repeated; "
+        "not needed where a service manager hands over sockets",
     )
     made.add_argument(
         "--advertise", metavar="URL", help="the public comity://HOST:PORT of this server, or HOST:PORT"

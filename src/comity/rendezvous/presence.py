@@ -6,8 +6,11 @@ online until they connect again, which nodes do by themselves.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Protocol
 
+from comity import limits
 from comity.errors import ComityError
 from comity.protocol.registry import ServerMessage
 
@@ -32,11 +35,15 @@ class Present(Protocol):
     def supersede(self, instance: str) -> None:
         """End it: ``instance`` took its place."""
 
+    def go_away(self, within: int) -> None:
+        """End it: the server stops, and another will be there within so many seconds."""
+
 
 class Presence:
     def __init__(self) -> None:
         self._here: dict[NodeKey, Present] = {}
         self._left: dict[NodeKey, int] = {}
+        self._emptied = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._here)
@@ -60,7 +67,20 @@ class Presence:
         """Note that a connection ended; nothing changes where a newer one took its place."""
         if self._here.get(visitor.node) is visitor:
             del self._here[visitor.node]
+            if not self._here:
+                self._emptied.set()
             self._left[visitor.node] = int(now)
+
+    async def dismiss(self) -> None:
+        """Tell everybody that the server stops, and wait a moment until they have gone."""
+        within = min(1 + len(self._here) // limits.COME_BACK_PER_SECOND, limits.COME_BACK_MOST)
+        self._emptied.clear()
+        for visitor in list(self._here.values()):
+            visitor.go_away(within)
+        if self._here:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.RENDEZVOUS_GOODBYE):
+                    await self._emptied.wait()
 
     def departures(self) -> dict[NodeKey, int]:
         """Who left since the last call, and when."""

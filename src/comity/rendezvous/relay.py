@@ -22,6 +22,7 @@ from comity.errors import LinkLost, RateLimited, RemoteProtocolError, TimedOut
 from comity.protocol.registry import RELAY_PREFACE, RELAY_PREFACE_BYTES, RELAY_READY
 from comity.protocol.tickets import Lane, Role, Seat, TicketBook
 from comity.rendezvous.journal import Journal
+from comity.rendezvous.manager import KeptLane
 from comity.rendezvous.presence import NodeKey
 from comity.rendezvous.wires import Carried, Wires
 from comity.transport.readiness import Readiness
@@ -44,17 +45,26 @@ class _Waiting:
 
 
 class Relay:
-    """Use it from the event loop's thread."""
+    """Use it from the event loop's thread. It carries ``most`` lanes at once."""
 
-    def __init__(self, wires: Wires, clock: Clock, entropy: Entropy, journal: Journal) -> None:
+    def __init__(
+        self,
+        wires: Wires,
+        clock: Clock,
+        entropy: Entropy,
+        journal: Journal,
+        most: int = limits.RELAY_LANES,
+    ) -> None:
         self._wires = wires
         self._clock = clock
         self._entropy = entropy
         self._journal = journal
+        self._most = most
         self._book = TicketBook()
         self._waiting: dict[int, _Waiting] = {}
         self._lanes: Counter[NodeKey] = Counter()
         self._running = 0
+        self._sides: dict[socket.socket, Lane] = {}  # by the dialler's
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
@@ -63,7 +73,7 @@ class Relay:
 
     def issue(self, network: int, dialler: bytes, acceptor: bytes) -> tuple[bytes, bytes]:
         """Two tickets for one lane, the dialler's first. RateLimited."""
-        if self._running >= limits.RELAY_LANES:
+        if self._running >= self._most:
             raise RateLimited("the relay carries as many lanes as it can")
         if any(self._lanes[network, key] >= limits.RELAY_LANES_PER_NODE for key in (dialler, acceptor)):
             raise RateLimited("one of these two nodes has as many relay lanes as it can")
@@ -118,6 +128,16 @@ class Relay:
             raise LinkLost("one side left before the lane began") from error
         self._begin(seat.lane, first, second)
 
+    def resume(self, kept: KeptLane) -> None:
+        """Go on with a lane of the server that was here before."""
+        self._begin(kept.lane, kept.dialler, kept.acceptor, "lane resumed")
+
+    async def surrender(self) -> list[KeptLane]:
+        """Stop, and leave the lanes that can go on to a successor; their sockets are the caller's."""
+        sides = dict(self._sides)
+        pairs = await asyncio.to_thread(self._wires.surrender)
+        return [KeptLane(sides[dialler], dialler, acceptor) for dialler, acceptor in pairs]
+
     def expire(self) -> None:
         """Forget tickets whose time is up."""
         self._book.expire(self._clock.monotonic())
@@ -144,18 +164,22 @@ class Relay:
                 waiting.readiness.unwatch()
                 sock.close()
 
-    def _begin(self, lane: Lane, dialler: socket.socket, acceptor: socket.socket) -> None:
+    def _begin(
+        self, lane: Lane, dialler: socket.socket, acceptor: socket.socket, event: str = "lane began"
+    ) -> None:
         for key in (lane.dialler, lane.acceptor):
             self._lanes[lane.network, key] += 1
         self._running += 1
-        self._journal.info("lane began", lane=lane.number, network=lane.network, lanes=self._running)
+        self._sides[dialler] = lane
+        self._journal.info(event, lane=lane.number, network=lane.network, lanes=self._running)
 
         def ended(carried: Carried) -> None:  # on the relay's thread
-            self._loop.call_soon_threadsafe(self._end, lane, carried)
+            self._loop.call_soon_threadsafe(self._end, lane, dialler, carried)
 
         self._wires.join(dialler, acceptor, ended)
 
-    def _end(self, lane: Lane, carried: Carried) -> None:
+    def _end(self, lane: Lane, dialler: socket.socket, carried: Carried) -> None:
+        del self._sides[dialler]
         for key in (lane.dialler, lane.acceptor):
             node = (lane.network, key)
             self._lanes[node] -= 1
@@ -163,7 +187,7 @@ class Relay:
                 del self._lanes[node]
         self._running -= 1
         self._journal.info(
-            "lane ended",
+            "lane handed on" if carried.kept else "lane ended",
             lane=lane.number,
             network=lane.network,
             bytes_from_dialler=carried.there,

@@ -132,4 +132,12 @@ CREATE TABLE ended_keys (
 CREATE INDEX reservations_sender ON reservations (sender, network);
 """
 
-MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3)
+SCHEMA_4 = """
+CREATE TABLE ended_members (
+    key BLOB NOT NULL,
+    network INTEGER NOT NULL REFERENCES networks,
+    PRIMARY KEY (key, network)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4)

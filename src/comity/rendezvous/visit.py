@@ -14,10 +14,29 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from comity import limits
-from comity.errors import ComityError, KeyRetired, LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.errors import (
+    ComityError,
+    KeyRetired,
+    LinkLost,
+    RateLimited,
+    RemoteProtocolError,
+    RendezvousRefused,
+    TimedOut,
+)
 from comity.protocol.framing import Kind
-from comity.protocol.registration import Admit, Admitted, Denied, Ended, Entry, Refuse, Say, Serve
+from comity.protocol.registration import (
+    GOING_AWAY_VERSION,
+    Admit,
+    Admitted,
+    Denied,
+    Ended,
+    Entry,
+    Refuse,
+    Say,
+    Serve,
+)
 from comity.protocol.registry import (
+    GoingAway,
     Register,
     Registered,
     Retire,
@@ -55,17 +74,19 @@ class Visit:
         self._presence = presence
         self._come_in = come_in
         self._entry = Entry(desk.own, channel.peer, nonce)
-        self._outgoing = Outgoing(channel)
+        self._outgoing = Outgoing(channel, desk.backlog)
         self._mail = asyncio.Event()
         self._shown = {"fingerprint": str(channel.peer.fingerprint), "remote": observed}
 
     async def run(self) -> None:
         """Serve until the end. What the node did wrong, or how it went away, is in the log."""
+        why = "the server ended it"
         try:
             await self._until_one_ends()
-        except LinkLost:
-            pass  # it went away
+        except LinkLost as error:  # it went away, or does not read, or is silent
+            why = error.message
         except ComityError as error:
+            why = error.code
             self._refused(error)
         else:
             await self._channel.close()
@@ -73,7 +94,8 @@ class Visit:
             self._entry.handle(Ended(), self._desk.clock.now())
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
-                self._desk.journal.info("left", **self._shown)
+                self._desk.journal.info("left", reason=why, **self._shown)
+            self._outgoing.forget()
             self._channel.dismiss()
 
     async def _until_one_ends(self) -> None:
@@ -114,6 +136,14 @@ class Visit:
     def supersede(self, instance: str) -> None:
         self._desk.journal.info("superseded", **self._shown)
         self._outgoing.finish(Superseded(instance=instance))
+
+    def go_away(self, within: int) -> None:
+        if self._entry.version >= GOING_AWAY_VERSION:
+            self._outgoing.finish(GoingAway(within=within))
+        else:
+            self._outgoing.finish(
+                self._desk.failure(0, RendezvousRefused("the rendezvous is being restarted"))
+            )
 
     # ── its three tasks ───────────────────────────────────────────────────────────────────────────────
 

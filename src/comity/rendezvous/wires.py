@@ -36,11 +36,15 @@ _LOOK_FOR_IDLE_EVERY = 5.0
 
 @dataclass(frozen=True)
 class Carried:
-    """What a lane has carried when it ended: bytes from the first socket to the second, and back."""
+    """What a lane has carried when it ended: bytes from the first socket to the second, and back.
+
+    ``kept``: it goes on elsewhere.
+    """
 
     there: int
     back: int
     seconds: float
+    kept: bool = False
 
 
 Ended = Callable[[Carried], None]
@@ -57,6 +61,8 @@ class Wires:
         self._idle = idle
         self._new: queue.SimpleQueue[_Wire | None] = queue.SimpleQueue()
         self._wires: set[_Wire] = set()
+        self._closed = self._surrendering = False
+        self._surrendered: list[tuple[socket.socket, socket.socket]] = []
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
@@ -79,8 +85,21 @@ class Wires:
         self._new.put(_Wire(there, back, ended, self._clock.monotonic()))
         self._ring()
 
+    def surrender(self) -> list[tuple[socket.socket, socket.socket]]:
+        """End the thread, but not the lanes: the socket pairs of those that go on, as they were joined.
+
+        A lane goes on once it holds no byte, for which it has ``limits.RENDEZVOUS_SURRENDER``; the others
+        end. ``ended`` is called for all of them.
+        """
+        self._surrendering = True
+        self.close()
+        return self._surrendered
+
     def close(self) -> None:
-        """End every lane and the thread."""
+        """End every lane and the thread. Once more is nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._new.put(None)
         self._ring()
         if self._thread.ident is not None:
@@ -109,9 +128,30 @@ class Wires:
                 look = now + _LOOK_FOR_IDLE_EVERY
                 for wire in [wire for wire in self._wires if now - wire.moved > self._idle]:
                     self._end(wire)
+        if self._surrendering:
+            self._empty()
         for wire in list(self._wires):
             self._end(wire)
         self._carriers.close()
+
+    def _empty(self) -> None:
+        """Pass on what is held, take nothing more, and put aside the lanes that hold nothing."""
+        until = self._clock.monotonic() + limits.RENDEZVOUS_SURRENDER
+        for wire in self._wires:
+            wire.taking = False
+        while True:
+            for wire in list(self._wires):
+                if any(direction.carrier.holds for direction in wire.directions):
+                    self._watch(wire)  # it is watched already, so the selector has room
+                elif wire.lasting:
+                    self._end(wire, keep=True)
+                else:
+                    self._end(wire)
+            if not self._wires or self._clock.monotonic() >= until:
+                return
+            for key, ready in self._selector.select(0.05):
+                if key.data in self._wires:
+                    self._turn(key.data, key.fileobj, ready)
 
     def _admit(self) -> bool:
         """Take in what was joined; False once the relay is closed."""
@@ -162,16 +202,19 @@ class Wires:
                 self._selector.modify(sock, wanted, wire)
             wire.watched[sock] = wanted
 
-    def _end(self, wire: _Wire) -> None:
+    def _end(self, wire: _Wire, *, keep: bool = False) -> None:
         self._wires.discard(wire)
         for sock, watched in wire.watched.items():
             if watched:
                 self._selector.unregister(sock)
         for direction in wire.directions:
             direction.carrier.drop()
-            direction.source.close()
+            if not keep:
+                direction.source.close()
         there, back = wire.directions
-        wire.ended(Carried(there.carried, back.carried, self._clock.monotonic() - wire.began))
+        if keep:
+            self._surrendered.append((there.source, back.source))
+        wire.ended(Carried(there.carried, back.carried, self._clock.monotonic() - wire.began, keep))
 
 
 class _Direction:
@@ -212,6 +255,12 @@ class _Wire:
         self.ended = ended
         self.began = self.moved = now
         self.watched: dict[socket.socket, int] = {}
+        self.taking = True
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its sockets mean anything to another process: a WebSocket's inside is bridged here."""
+        return all(direction.source.family != socket.AF_UNIX for direction in self.directions)
 
     @property
     def done(self) -> bool:
@@ -223,7 +272,7 @@ class _Wire:
         return [
             (
                 out.source,
-                (_READ if not out.ended and not out.carrier.holds else 0)
+                (_READ if self.taking and not out.ended and not out.carrier.holds else 0)
                 | (_WRITE if home.carrier.holds else 0),
             )
             for out, home in ((there, back), (back, there))

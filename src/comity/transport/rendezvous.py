@@ -15,7 +15,13 @@ from collections.abc import Callable, Sequence
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, TooLarge
+from comity.errors import (
+    ComityError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RendezvousUnreachable,
+    TooLarge,
+)
 from comity.identity.address import Address
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
@@ -80,7 +86,6 @@ class RendezvousClient:
         self.authority = join.authority
         self._invitation = join.invitation
         self._predecessor = predecessor
-        self._last: Connection | None = None
         self._listener = listener
         self._sealing_key = sealing_key
         self._register = register
@@ -203,7 +208,14 @@ class RendezvousClient:
     # ── what the connection asks for ──────────────────────────────────────────────────────────────────
 
     async def _ask(self, build: Callable[[int], NodeMessage], expected: type[A]) -> A:
-        return await self._keeper.expect().calls.ask(build, expected)
+        connection = await self._keeper.present()
+        try:
+            return await connection.calls.ask(build, expected)
+        except RendezvousUnreachable:
+            # Cut off by a restart. Whatever is asked may be asked twice: a message id is kept once.
+            if not self._keeper.returning:
+                raise
+        return await (await self._keeper.present()).calls.ask(build, expected)
 
     def _claim(self) -> Claim:
         return Claim(self._hostname, self._public, self._tags, self._sealing_key())
@@ -212,9 +224,7 @@ class RendezvousClient:
         self._listener.lost(problem)
 
     def _over(self, channel: FrameChannel) -> Connection:
-        if self._last is not None and self._last.registered is not None:
-            self._predecessor = None  # taken over for good
-        self._last = Connection(
+        return Connection(
             channel,
             self._listener,
             self._claim,
@@ -224,5 +234,8 @@ class RendezvousClient:
             clock=self._clock,
             invitation=self._invitation,
             predecessor=self._predecessor,
+            succeeded=self._succeeded,
         )
-        return self._last
+
+    def _succeeded(self) -> None:
+        self._predecessor = None  # taken over for good
