@@ -208,8 +208,8 @@ def test_letters_are_counted(books: Books) -> None:
     assert books.letters.held_for(1, ALICE) == Held(0, 0)
     assert books.letters.held_between(1, ALICE, BOB) == 2
     assert books.letters.held_between(1, BOB, ALICE) == 0
-    assert books.letters.held_as_stranger(1, ALICE) == 2
-    assert books.letters.held_as_stranger(1, CAROL) == 0
+    assert books.letters.held_from(1, ALICE).strangers == 2
+    assert books.letters.held_from(1, CAROL) == Held()
     books.letters.remove(1, BOB, ALICE, letter(2).message_id)
     books.letters.remove(1, BOB, ALICE, letter(1).message_id)
     assert books.letters.held_in(1) == Held(2, 1)
