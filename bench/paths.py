@@ -187,7 +187,7 @@ def comity(here: World, link: Link, path: str, repeats: int) -> Iterator[Row]:
     """One path: files through the daemons, then bytes through the same paths."""
     size = link.mebibytes * MIB
     sending = Row(link.name, f"{path}: send-file")
-    wait_for(lambda: (here.a.session() or {}).get("path") == path, f"the session is {path}", 60)
+    wait_for(lambda: here.a.path() == path, f"the session is {path}", 60)
     for _ in range(repeats):
         sent = here.a.send(here.b, here.file(link.mebibytes))  # never the same: what is there stays unsent
         check(path, sent.result.path)
@@ -268,25 +268,26 @@ def run(lab: Lab, place: str, *arguments: str) -> dict[str, Any]:
 
 # ── the page ──────────────────────────────────────────────────────────────────────────────────────────
 
-HEAD = ("link", "program", "seconds to the first byte", "MB/s from then on", "of raw TCP", "of its own kind")
+HEAD = ("program", "first byte after", "MB/s from then on", "of raw TCP", "of the stream beside it")
 
 
 def table(rows: list[Row]) -> list[str]:
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    """One table a link."""
+    lines: list[str] = []
     found = {(row.link, row.name): row for row in rows}
-    for row in rows:
-        lines.append("| " + " | ".join(cells(row, found)) + " |")
-    return lines
+    for link in dict.fromkeys(row.link for row in rows):
+        lines += ["", f"**{link}**", "", "| " + " | ".join(HEAD) + " |", "|---" + "|---:" * 4 + "|"]
+        lines += ["| " + " | ".join(cells(row, found)) + " |" for row in rows if row.link == link]
+    return lines[1:]
 
 
 def cells(row: Row, found: Mapping[tuple[str, str], Row]) -> list[str]:
     if row.absent or not row.rates:
-        return [row.link, row.name, "", row.absent or "not measured", "", ""]
+        return [row.name, "", row.absent or "not measured", "", ""]
     raw = found[row.link, "raw TCP"]
     return [
-        row.link,
         row.name,
-        f"{statistics.median(row.first):.2f}" if row.first else "",
+        f"{statistics.median(row.first):.2f} s" if row.first else "",
         f"{row.rate / 1e6:.0f} ({min(row.rates) / 1e6:.0f}–{max(row.rates) / 1e6:.0f})",
         f"{row.rate / raw.rate:.2f}",
         f"{statistics.median(row.ratios):.2f}" if row.ratios else "",

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ssl
-import threading
 from dataclasses import dataclass, field
-from types import TracebackType
 
-_SECONDS = 45.0
-_ENDS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
-_HEAD_BYTES = 65536
+from tests.threaded import Side, ThreadedServer, end
+
 _READ = 65536
 
 
@@ -28,8 +24,8 @@ class Asked:
     headers: dict[str, str]
 
 
-@dataclass
-class ConnectProxy:
+@dataclass(eq=False)
+class ConnectProxy(ThreadedServer):
     """``names``: ``host:port`` to where it really connects; other targets are what they say.
 
     ``login``: the ``user:password`` that is wanted; ``schemes``: what a 407 offers. ``answer``: said instead
@@ -48,50 +44,14 @@ class ConnectProxy:
     port: int = 0
 
     def __post_init__(self) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._guests: set[asyncio.Task[None]] = set()
+        super().__init__(self.host, self.port, self.context)
 
     @property
     def url(self) -> str:
         return f"http{'s' if self.context else ''}://{self.host}:{self.port}"
 
-    def __enter__(self) -> ConnectProxy:
-        self._thread.start()
-        assert self._ready.wait(_SECONDS)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        server = await asyncio.start_server(self._enter, self.host, self.port, ssl=self.context)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._over.wait()
-        server.close()
-        for guest in list(self._guests):
-            guest.cancel()
-        if self._guests:
-            await asyncio.wait(self._guests)
-
-    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        guest = asyncio.current_task()
-        assert guest is not None
-        self._guests.add(guest)
-        try:
-            with contextlib.suppress(*_ENDS):
-                await self._attend(reader, writer)
-        finally:
-            self._guests.discard(guest)
-            await end(writer)
-
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def attend(self, near: Side) -> None:
+        reader, writer = near
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         self.asked.append(Asked(first, headers))
@@ -106,7 +66,7 @@ class ConnectProxy:
             offers = "".join(f"Proxy-Authenticate: {scheme}\r\n" for scheme in self.schemes)
             writer.write(f"HTTP/1.1 407 Proxy Authentication Required\r\n{offers}\r\n".encode())
         else:
-            await self._join(target, reader, writer)
+            await self._join(target, near)
 
     def _may(self, headers: dict[str, str]) -> bool:
         if self.login is None:
@@ -114,20 +74,17 @@ class ConnectProxy:
         wanted = "Basic " + base64.b64encode(self.login.encode()).decode()
         return headers.get("proxy-authorization") == wanted
 
-    async def _join(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _join(self, target: str, near: Side) -> None:
         host, _, port = target.rpartition(":")
         if target in self.names:
             host, port = "127.0.0.1", str(self.names[target])
         try:
-            far, far_writer = await asyncio.open_connection(host, int(port))
+            far = await asyncio.open_connection(host, int(port))
         except OSError:
-            writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            near[1].write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             return
-        writer.write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
-        await splice((reader, writer), (far, far_writer))
-
-
-Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+        near[1].write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
+        await splice(near, far)
 
 
 async def splice(one: Side, two: Side) -> None:
@@ -140,13 +97,6 @@ async def splice(one: Side, two: Side) -> None:
             each.cancel()
         await asyncio.gather(*copying, return_exceptions=True)
         await end(two[1])
-
-
-async def end(writer: asyncio.StreamWriter) -> None:
-    """Close, whatever state it is in."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,4 @@
-"""What ends TLS on the way to a rendezvous: a small reverse proxy, an inspecting box, and a real nginx.
-
-The first two run on an event loop in a thread of their own.
-"""
+"""What ends TLS on the way to a rendezvous: a small reverse proxy, an inspecting box, and a real nginx."""
 
 from __future__ import annotations
 
@@ -12,28 +9,25 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from websockets.frames import Frame
 from websockets.protocol import Protocol
 from websockets.protocol import Side as Role
 
 from tests.authority import Authority
-from tests.connect_proxy import Side, end
 from tests.labs import eventually
+from tests.threaded import Side, ThreadedServer, end
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "deploy/nginx/comity.conf"
 _SECONDS = 45.0
-_ENDS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
 _READ = 65536
 
 
-class Gateway:
+class Gateway(ThreadedServer):
     """Ends TLS with its own certificate and passes what is inside on to ``target``, a port on loopback.
 
     ``onwards``: in a TLS of its own, as an inspecting box does, to a server whose name is checked by it.
@@ -42,15 +36,11 @@ class Gateway:
     """
 
     def __init__(self, context: ssl.SSLContext, target: int, onwards: ssl.SSLContext | None = None) -> None:
+        super().__init__(context=context)
         self.target = target
-        self.port = 0
         self.answer: bytes | None = None  # instead of what the target says
         self._flows: list[tuple[bytes, bytearray, bytearray]] = []
-        self._context = context
         self._onwards = onwards
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._guests: set[asyncio.Task[None]] = set()
 
     def seen(self) -> list[bytes]:
         """All that it saw, to be asked after the end: requests, answers, and what was in the messages of each
@@ -58,44 +48,7 @@ class Gateway:
         """
         return [each for flow in self._flows for each in (flow[0], *map(_messages, flow[1:]))]
 
-    def __enter__(self) -> Gateway:
-        self._thread.start()
-        assert self._ready.wait(_SECONDS)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        # A node that finds no rendezvous in the certificate hangs up: not an error of this program.
-        self._loop.set_exception_handler(lambda loop, about: None)
-        server = await asyncio.start_server(self._enter, "127.0.0.1", 0, ssl=self._context)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._over.wait()
-        server.close()
-        for guest in list(self._guests):
-            guest.cancel()
-        if self._guests:
-            await asyncio.wait(self._guests)
-
-    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        guest = asyncio.current_task()
-        assert guest is not None
-        self._guests.add(guest)
-        try:
-            with contextlib.suppress(*_ENDS):
-                await self._attend((reader, writer))
-        finally:
-            self._guests.discard(guest)
-            await end(writer)
-
-    async def _attend(self, near: Side) -> None:
+    async def attend(self, near: Side) -> None:
         head = await near[0].readuntil(b"\r\n\r\n")
         if not head.startswith(b"GET /comity HTTP/1.1\r\n"):
             near[1].write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

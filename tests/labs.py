@@ -21,6 +21,7 @@ from comity.control import InfoResult, Transfer, TrustResult
 from comity.demo.processes import await_daemon, daemon_of, end_daemon, is_alive
 from comity.sdk import exchange, node, trust
 from comity.sdk.client import Client
+from tests import forked
 
 COMITY = (sys.executable, "-m", "comity")
 PATIENCE = 60.0
@@ -28,12 +29,14 @@ _COMMAND_SECONDS = 100.0
 _LOOK_EVERY = 0.05
 
 
-def eventually(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Return once ``holds()``; AssertionError after ``seconds``."""
+def eventually(
+    holds: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = _LOOK_EVERY
+) -> None:
+    """Return once ``holds()``, which is asked ``every`` so many seconds; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(_LOOK_EVERY)
+        time.sleep(every)
 
 
 def kill(pid: int) -> None:
@@ -96,19 +99,25 @@ class Command:
 
     def answer(self, seconds: float = _COMMAND_SECONDS) -> dict[str, Any]:
         """The one object that it prints when all went well."""
-        done = self.end(seconds)
-        assert (done.returncode, done.stderr) == (0, ""), done
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+        return _answer(self.end(seconds))
 
     def refusal(self) -> Refusal:
         """The error that it ends with."""
-        done = self.end()
-        assert done.returncode != 0, done
-        assert done.stdout == "", done
-        error = json.loads(done.stderr)["error"]
-        assert set(error) == {"code", "message", "hint"}, done
-        return Refusal(error["code"], error["message"], error["hint"], done.returncode)
+        return _refusal(self.end())
+
+
+def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert (done.returncode, done.stderr) == (0, ""), done
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _refusal(done: subprocess.CompletedProcess[str]) -> Refusal:
+    assert done.returncode != 0, done
+    assert done.stdout == "", done
+    error = json.loads(done.stderr)["error"]
+    assert set(error) == {"code", "message", "hint"}, done
+    return Refusal(error["code"], error["message"], error["hint"], done.returncode)
 
 
 class Lab:
@@ -123,6 +132,7 @@ class Lab:
         self.fingerprint = ""
         self.prefix = prefix
         self._begun: list[Command] = []
+        self._interrupted = False
         kept = {name: value for name, value in os.environ.items() if not name.startswith("COMITY_")}
         self.environment = kept | {
             "COMITY_HOME": str(self.home),
@@ -135,19 +145,21 @@ class Lab:
 
     def begin(self, *arguments: str) -> Command:
         """Start a command, as a script would: with ``--json``."""
-        return self._begin("--json", *arguments)
+        command = Command([*self.prefix, *COMITY, "--json", *arguments], self.environment, self.folder)
+        self._begun.append(command)
+        return command
 
     def ask(self, *arguments: str) -> dict[str, Any]:
         """Run a command that succeeds."""
-        return self.begin(*arguments).answer()
+        return _answer(self.done("--json", *arguments))
 
     def refused(self, *arguments: str) -> Refusal:
         """Run a command that fails."""
-        return self.begin(*arguments).refusal()
+        return _refusal(self.done("--json", *arguments))
 
     def read(self, *arguments: str) -> list[str]:
         """Run a command that succeeds, as a person would; the lines on the screen."""
-        done = self._begin(*arguments).end()
+        done = self.done(*arguments)
         assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout.splitlines()
 
@@ -182,7 +194,7 @@ class Lab:
         """End every command, and the daemon, also one that a command started and did not tell of."""
         for command in self._begun:
             command.stop()
-        interrupted = any(command.interrupted for command in self._begun)
+        interrupted = self._interrupted or any(command.interrupted for command in self._begun)
         started = await_daemon(self.home) if interrupted else daemon_of(self.home)
         for pid in {self.pid, started or 0} - {0}:
             if self._runs_here(pid):
@@ -218,10 +230,18 @@ class Lab:
         folders = (self.home / "received", self.home / "incoming")
         return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
-    def _begin(self, *arguments: str) -> Command:
-        command = Command([*self.prefix, *COMITY, *arguments], self.environment, self.folder)
-        self._begun.append(command)
-        return command
+    def done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, however it ends."""
+        line = [*self.prefix, *COMITY, *arguments]
+        if self.prefix:
+            command = Command(line, self.environment, self.folder)
+            self._begun.append(command)
+            return command.end()
+        try:
+            return forked.run(line[len(COMITY) - 1 :], self.environment, self.folder, _COMMAND_SECONDS)
+        except BaseException:
+            self._interrupted = True
+            raise
 
     def _runs_here(self, pid: int) -> bool:
         """Whether that process is this lab's daemon, and not a stranger that was given its number."""

@@ -1,7 +1,7 @@
 """A TCP proxy on loopback for tests: it forwards blindly, and can record, hold up or cut what passes.
 
-Standing before a rendezvous it sees what an eavesdropper on the network would see, relay lanes included. It
-runs on an event loop in a thread of its own; its methods are for the test's thread.
+Standing before a rendezvous it sees what an eavesdropper on the network would see, relay lanes included.
+Its methods are for the test's thread.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TypeVar
 
-T = TypeVar("T")
+from tests.threaded import SECONDS, Side, ThreadedServer, end
+
 _READ = 65536
-_SECONDS = 45.0
 #: Bytes that a socket here holds unread (twice as many, on Linux). Left to itself it would grow to many MiB,
 #: and all the rest of a file that is held up could be on its way already.
 _RECEIVE_BUFFER = 128 * 1024
@@ -47,17 +43,16 @@ class _Flow:
             self.sink.write_eof()
 
 
-class Proxy:
+class Proxy(ThreadedServer):
     """Forwards every connection to ``target`` on loopback, from the moment when that is set."""
 
     def __init__(self, *, recording: bool = False) -> None:
+        super().__init__()
         self.target = 0
-        self.port = 0
         self._recording = recording
         self._limit: int | None = None
         self._connections: list[tuple[_Flow, _Flow]] = []
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._changed = asyncio.Condition()
 
     # ── what a test does ──────────────────────────────────────────────────────────────────────────────
 
@@ -67,7 +62,7 @@ class Proxy:
         async def copy() -> list[bytes]:
             return [bytes(flow.recorded) for flows in self._connections for flow in flows]
 
-        return self._ask(copy())
+        return self.ask(copy())
 
     def hold(self, after: int) -> None:
         """From now on let each flow carry ``after`` bytes, and then nothing."""
@@ -78,18 +73,18 @@ class Proxy:
                 for flow in flows:
                     flow.passed = 0
 
-        self._ask(limit())
+        self.ask(limit())
 
     def await_held(self) -> None:
         """Return once a flow is held up."""
 
         async def held() -> None:
-            async with self._changed, asyncio.timeout(_SECONDS):
+            async with self._changed, asyncio.timeout(SECONDS):
                 await self._changed.wait_for(
                     lambda: any(flow.held for flows in self._connections for flow in flows)
                 )
 
-        self._ask(held())
+        self.ask(held())
 
     def release(self) -> None:
         """Let everything pass again."""
@@ -99,7 +94,7 @@ class Proxy:
                 self._limit = None
                 self._changed.notify_all()
 
-        self._ask(release())
+        self.ask(release())
 
     def cut(self, *, reset: bool) -> None:
         """End the connections that are held up, with a reset or as if both sides had said all; everything
@@ -116,60 +111,38 @@ class Proxy:
                         else:
                             flow.finish()
 
-        self._ask(cut())
+        self.ask(cut())
         self.release()
 
     # ── its life ──────────────────────────────────────────────────────────────────────────────────────
 
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        assert self._ready.wait(_SECONDS)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-    def _ask(self, work: Coroutine[None, None, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * _SECONDS)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        self._changed = asyncio.Condition()
+    async def listen(self) -> asyncio.Server:
         listening = _bounded()  # and with it whatever it accepts
-        listening.bind(("127.0.0.1", 0))
-        self.port = listening.getsockname()[1]
-        server = await asyncio.start_server(self._connect, sock=listening)
-        self._ready.set()
-        await self._over.wait()
-        server.close()
-        for flows in self._connections:
-            for flow in flows:
-                flow.sink.transport.abort()
+        listening.bind((self.host, self.port))
+        return await asyncio.start_server(self.enter, sock=listening)
 
-    async def _connect(self, near: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
+    async def attend(self, near: Side) -> None:
         onward = _bounded()
         try:
-            await self._loop.sock_connect(onward, ("127.0.0.1", self.target))
-            far, far_writer = await asyncio.open_connection(sock=onward)
+            await asyncio.get_running_loop().sock_connect(onward, ("127.0.0.1", self.target))
+            far = await asyncio.open_connection(sock=onward)
         except OSError:
             onward.close()
-            near_writer.transport.abort()
+            near[1].transport.abort()
             return
-        flows = _Flow(near, far_writer), _Flow(far, near_writer)
+        flows = _Flow(near[0], far[1]), _Flow(far[0], near[1])
         self._connections.append(flows)
         try:
             await asyncio.gather(*map(self._carry, flows))
         except OSError:  # one side is gone: so is the other one, then
             for flow in flows:
                 flow.reset()
-        for flow in flows:
-            flow.sink.close()
-            with contextlib.suppress(OSError):
-                await flow.sink.wait_closed()
+        except asyncio.CancelledError:
+            for flow in flows:
+                flow.sink.transport.abort()
+            raise
+        finally:
+            await end(far[1])
 
     async def _carry(self, flow: _Flow) -> None:
         while data := await flow.source.read(_READ):

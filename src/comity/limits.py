@@ -50,6 +50,10 @@ CANDIDATES = 8
 FRAME_BYTES = 64 * KIB  # control frames
 HELLO_BYTES = 4 * KIB
 LANE_FRAME_BYTES = 8 * MIB + 4 * KIB  # a chunk and its header
+LANE_FRAMES_KEPT = 3  # long frames of a lane that are in memory beside the one that arrives
+LANE_WINDOW_BYTES = MIB  # in the kernels between two programs, besides what the line's round trip holds
+LANE_UNSENT_BYTES = 256 * KIB  # of those, what the sender's kernel takes before it can leave
+LANE_ROUND_TRIP = 500_000  # microseconds: longer ones get no larger window
 TLS_RECORDS = 2**23  # half of RFC 8446 §5.5's bound for AES-GCM as SECURITY.md rule 10 states it
 CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 10.0
@@ -224,9 +228,11 @@ MAIL_PAGE = 16  # letters read from the mailbox at once, for one node
 REGISTER_BURST = 10
 REGISTER_PER_SECOND = 0.5
 RENDEZVOUS_UNREGISTERED = 512  # connections on which nobody has registered yet
+RENDEZVOUS_UNREGISTERED_PER_ADDRESS = 128  # of those, from one IPv4 address or IPv6 network of 64 bits
 RENDEZVOUS_UNREGISTERED_GRACE = 1.0  # the oldest of them may be dropped for a newcomer after this
 RENDEZVOUS_REQUEST_BYTES = 128 * KIB  # one message of a node: base64 of the largest mail, two statements
 RENDEZVOUS_QUEUE_BYTES = MIB  # waiting for one node to read them
+RENDEZVOUS_QUEUES_BYTES = 256 * MIB  # waiting for all nodes together; then each has room for one message
 RENDEZVOUS_QUEUE_MAIL_BYTES = (
     256 * KIB
 )  # of which kept mail, so that signals and answers pass by a long backlog

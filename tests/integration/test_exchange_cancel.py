@@ -18,8 +18,9 @@ from comity.protocol.exchange.messages import (
     Accept,
     Cancel,
     Refuse,
+    Type,
     encode_message,
-    is_chunk,
+    is_a,
     parse_message,
 )
 from comity.protocol.hello import EXCHANGE_PORT
@@ -59,8 +60,8 @@ class Scene:
 
         def tamper(frame: bytes) -> bytes:
             nonlocal seen
-            seen += is_chunk(frame)
-            self.chunks += is_chunk(frame)
+            seen += is_a(Type.CHUNK, frame)
+            self.chunks += is_a(Type.CHUNK, frame)
             if seen == 3:
                 wire.room = 0
             return frame

@@ -295,9 +295,12 @@ async def test_a_file_that_is_another_now_is_not_sent(
 
 async def test_a_path_does_not_open_what_was_not_handed_over(scene: Scene) -> None:
     handed, other = scene.file("handed", b"mine"), scene.file("other", b"secret")
+    folder = scene.folder / "shards"
+    folder.mkdir()
     for path in (str(other), str(scene.folder), "/dev/zero"):
-        with pytest.raises(FileChanged):
-            await scene.queue(handed, path=path)
+        for real in (handed, folder):
+            with pytest.raises(FileChanged):
+                await scene.queue(real, path=path)
     for path in ("handed", "", "./handed"):
         with pytest.raises(InvalidInput):
             await scene.queue(handed, path=path)
@@ -305,6 +308,52 @@ async def test_a_path_does_not_open_what_was_not_handed_over(scene: Scene) -> No
         with pytest.raises(FileUnusable):
             await scene.queue(handed, path=path)
     assert scene.states() == []
+
+
+def shards(scene: Scene) -> Path:
+    folder = scene.folder / "checkpoint"
+    (folder / "below").mkdir(parents=True)
+    (folder / "one.bin").write_bytes(b"one")
+    (folder / "below" / "two.bin").write_bytes(b"two")
+    return folder
+
+
+async def test_a_folder_waits_too(scene: Scene) -> None:
+    queued = await scene.queue(shards(scene))
+    assert (queued.name, queued.bytes) == ("checkpoint", 6)
+    await scene.restart()
+    scene.doors.come(scene.bob.key)
+    await scene.ended("done")
+    (file,) = await scene.bob.files()
+    assert {path.name: path.read_bytes() for path in Path(file.path).rglob("*.bin")} == {
+        "one.bin": b"one",
+        "two.bin": b"two",
+    }
+
+
+@pytest.mark.parametrize("change", ["write", "add", "remove", "rename", "replace"])
+async def test_a_folder_that_changed_is_not_sent(scene: Scene, change: str) -> None:
+    folder = shards(scene)
+    await scene.queue(folder)
+    match change:
+        case "write":
+            before = (folder / "one.bin").stat()
+            (folder / "one.bin").write_bytes(b"eno")
+            os.utime(folder / "one.bin", ns=(before.st_atime_ns, before.st_mtime_ns))
+        case "add":
+            (folder / "below" / "three.bin").write_bytes(b"")
+        case "remove":
+            (folder / "one.bin").unlink()
+        case "rename":
+            (folder / "one.bin").rename(folder / "three.bin")
+        case "replace":
+            folder.rename(scene.folder / "away")
+            shards(scene)
+    scene.doors.come(scene.bob.key)
+    await scene.restart()
+    await scene.ended("failed")
+    assert "changed after it was queued" in scene.alice.rows()[0].problem
+    assert await scene.bob.files() == ()
 
 
 async def test_what_cannot_be_sent_is_not_queued(scene: Scene) -> None:
@@ -315,8 +364,10 @@ async def test_what_cannot_be_sent_is_not_queued(scene: Scene) -> None:
         await scene.queue(path, name="../x")
     with pytest.raises(InvalidInput):
         await scene.queue(path, limit=5)
-    with pytest.raises(FileUnusable, match="folder"):
-        await scene.queue(scene.folder)
+    (scene.folder / "linked").mkdir()
+    (scene.folder / "linked" / "elsewhere").symlink_to("/etc")
+    with pytest.raises(FileUnusable, match="symbolic link"):
+        await scene.queue(scene.folder / "linked")
     assert scene.states() == []
 
 

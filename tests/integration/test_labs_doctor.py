@@ -13,7 +13,7 @@ from tests.region import agree, gone, meet, region
 
 def doctor(lab: Lab, *arguments: str, status: int = 0) -> dict[str, dict[str, Any]]:
     """Its hops by name."""
-    done = lab.begin("doctor", *arguments).end()
+    done = lab.done("--json", "doctor", *arguments)
     assert (done.returncode, done.stderr) == (status, ""), done
     result = json.loads(done.stdout)
     assert (result["status"] == "failed") == (status == 3)
@@ -26,7 +26,7 @@ def on_path(lab: Lab, path: str) -> bool:
 
 def direct_works(lab: Lab, peer: Lab) -> bool:
     """Whether its doctor finds the peer on a direct path."""
-    hops = json.loads(lab.begin("doctor", peer.hostname).end().stdout)["hops"]
+    hops = json.loads(lab.done("--json", "doctor", peer.hostname).stdout)["hops"]
     return any((hop["name"], hop["status"]) == ("peer direct", "ok") for hop in hops)
 
 
@@ -86,7 +86,7 @@ def test_a_node_that_was_removed_and_one_whose_rendezvous_is_gone() -> None:
 
         here.rendezvous.kill()
         assert doctor(lab, status=3)["tcp"]["status"] == "failed"
-        lines = lab._begin("doctor").end().stdout.splitlines()
+        lines = lab.done("doctor").stdout.splitlines()
         assert lines[-2:] == [
             "It ends at: tcp.",
             "Not checked because of that: proxy, clock, inspection, fingerprint, registration, mapping,"

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,6 +64,10 @@ def session(lab: Lab, peer: Lab) -> tuple[str, str]:
     return found.path, found.since
 
 
+def is_registered(lab: Lab) -> bool:
+    return node.status(lab.client).rendezvous_state == "registered"
+
+
 def moved(lab: Lab) -> int:
     """How many bytes of all transfers have moved."""
     return sum(each.bytes_done for each in exchange.transfers(lab.client).transfers)
@@ -93,7 +98,7 @@ def test_an_upgrade_under_a_relayed_transfer(here: ManagedRegion) -> None:
     path.unlink()
     # Nobody typed anything: everybody is back, and no session noticed.
     for lab in here.labs:
-        eventually(lambda lab=lab: node.status(lab.client).rendezvous_state == "registered", "it is back")
+        eventually(partial(is_registered, lab), f"{lab.hostname} is back")
     assert (session(a, b), session(a, neighbour)) == before
     # What was asked while there was no server came to it, and through it.
     assert asked.answer()["status"] == "sent"

@@ -29,7 +29,7 @@ from comity.identity.certificate import ExpiredCertificate
 from comity.identity.keys import Identity
 from comity.protocol.framing import Kind
 from comity.transport.channel import SecureChannel
-from comity.transport.landing import Landing
+from comity.transport.landing import Landings
 from comity.transport.tls import Credentials, OwnKey, Pin, TlsFailure
 from tests.integration.transport_rig import QUICK, Cutter, channels, credentials, socket_pair
 
@@ -198,7 +198,7 @@ async def test_forged_end_of_the_connection_is_an_error(blocking: bool) -> None:
         reading: Awaitable[object]
         if blocking:
             acceptor.to_thread()
-            reading = asyncio.to_thread(acceptor.read_frame_blocking, Landing(), 10)
+            reading = asyncio.to_thread(acceptor.read_frame_blocking, Landings(), 10)
         else:
             reading = acceptor.read_frame(10)
         with pytest.raises(LinkLost, match="without the other side's close"):
@@ -239,7 +239,7 @@ async def test_bulk_through_threads_and_back_to_the_loop(beneath: bool) -> None:
             return digest.hexdigest()
 
         def receive() -> str:
-            digest, landing = hashlib.sha256(), Landing(beneath=beneath)
+            digest, landing = hashlib.sha256(), Landings(beneath=beneath)
             for _ in range(chunks):
                 kind, body = acceptor.read_frame_blocking(landing, limits.LANE_FRAME_BYTES)
                 assert kind is Kind.DATA
@@ -311,7 +311,7 @@ async def test_abort_unblocks_a_thread_and_the_descriptor_outlives_it(receiving:
         def work() -> None:
             blocked.set()
             if receiving:
-                dialler.read_frame_blocking(Landing(), 10)
+                dialler.read_frame_blocking(Landings(), 10)
             while True:
                 dialler.write_frame_blocking(Kind.DATA, CHUNK)
 
@@ -337,7 +337,7 @@ async def test_lane_without_movement_is_given_up(receiving: bool) -> None:
 
         def work() -> None:
             if receiving:
-                dialler.read_frame_blocking(Landing(), 10)
+                dialler.read_frame_blocking(Landings(), 10)
             while True:
                 dialler.write_frame_blocking(Kind.DATA, CHUNK)
 
@@ -374,7 +374,7 @@ async def test_records_are_counted_and_end_in_time() -> None:
         with pytest.raises(LinkLost, match="as many records"):
             dialler.write_frame_blocking(Kind.DATA, bytes(16_384 * 8))
         with pytest.raises(LinkLost, match="as many records"):
-            acceptor.read_frame_blocking(Landing(), limits.LANE_FRAME_BYTES)
+            acceptor.read_frame_blocking(Landings(), limits.LANE_FRAME_BYTES)
 
 
 # ── who is there ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,13 @@
-"""Programs in a lab: a rendezvous and two nodes, typed as a user types them, ended by their ids."""
+"""Programs in a lab: a rendezvous and two nodes, typed as a user types them, ended by their ids.
+
+Two nodes come to an agreement once; most worlds begin with copies of what the three programs kept of that.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -19,8 +24,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from comity.control import Progress, SendResult
+from comity.control import Progress, SendResult, SessionView
 from comity.identity.authority import format_authority
+from comity.sdk import node as daemon
+from comity.sdk import trust
 from comity.sdk.client import Client
 from comity.sdk.exchange import send_file
 from comity.storage.home import Home
@@ -28,7 +35,7 @@ from comity.storage.keystore import FileKeyStore
 from tests.natlab.lab import Lab
 
 _PORT = 443
-_SECONDS = 20.0
+_SECONDS = 60.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -117,14 +124,8 @@ class Node:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def begin(self, join: str, *flags: str) -> None:
-        """The first start."""
-        self.type("init", "--hostname", self.name, "--join", join)
-        self.up(*flags)
-
     def up(self, *flags: str) -> None:
-        self.type("up", *flags)
-        self.pid = int(self.type("status")["pid"])
+        self.pid = int(self.type("up", *flags)["pid"])
 
     def down(self) -> None:
         if self.pid is not None:
@@ -134,8 +135,14 @@ class Node:
                 os.kill(self.pid, signal.SIGKILL)
             self.pid = None
 
-    def send(self, peer: Node, path: Path, watch: Callable[[Progress], None] = lambda _: None) -> Sent:
-        """Send a file through the daemon in the lab (its socket is a file: no network is in between)."""
+    def send(
+        self,
+        peer: Node,
+        path: Path,
+        watch: Callable[[Progress], None] = lambda _: None,
+        limit: int | None = None,
+    ) -> Sent:
+        """Send a file through the daemon in the lab, at most ``limit`` bytes a second."""
         began = time.monotonic()
         first: list[float] = []
 
@@ -144,8 +151,13 @@ class Node:
                 first.append(time.monotonic() - began)
             watch(line)
 
-        result = send_file(Client(self.home, environ=self.environ), peer.name, path, progress)
+        result = send_file(self.client, peer.name, path, progress, limit=limit)
         return Sent(result, first[0] if first else time.monotonic() - began)
+
+    @property
+    def client(self) -> Client:
+        """Speaks to the daemon from outside of the lab: its socket is a file."""
+        return Client(self.home, environ=self.environ)
 
     @property
     def key(self) -> str:
@@ -153,11 +165,19 @@ class Node:
         folder = Home(self.home)
         return FileKeyStore(folder.identity_key).load(None).public.hex
 
-    def session(self) -> dict[str, Any] | None:
+    def received(self, path: Path) -> Path:
+        """Where a file of this name is, once it arrived."""
+        files = self.type("received", "--wait", path.name, "--timeout", str(int(_SECONDS)))["files"]
+        return Path(files[0]["path"])
+
+    def session(self) -> SessionView | None:
         """The session that this node has."""
-        sessions = self.type("info")["sessions"]
-        found: dict[str, Any] | None = sessions[0] if sessions else None
-        return found
+        return next(iter(daemon.info(self.client).sessions), None)
+
+    def path(self) -> str | None:
+        """The path of its session."""
+        session = self.session()
+        return None if session is None else session.path
 
     def log(self) -> str:
         path = self.home / "logs" / "comity.log"
@@ -174,13 +194,28 @@ class World:
     b: Node
     folder: Path
 
-    def agree(self) -> None:
-        """An agreement from a to b, and a session under it."""
-        card = self.b.type("card")["card"]
-        self.a.type("handshake", card, "testing paths")
-        wait_for(lambda: self.b.type("pending")["pending"], "the request arrives")
+    def begin(self, *b_flags: str) -> None:
+        """Nodes that are new, and an agreement from a to b."""
+        for node in (self.a, self.b):
+            node.type("init", "--hostname", node.name, "--join", self.rendezvous.join_url)
+        self.up(*b_flags)
+        self.a.type("handshake", self.b.type("card")["card"], "testing paths")
+        wait_for(lambda: trust.pending(self.b.client).pending, "the request arrives")
         self.b.type("approve", self.a.name)
-        wait_for(lambda: self.a.session(), "a session stands")
+
+    def up(self, *b_flags: str) -> None:
+        with ThreadPoolExecutor() as both:
+            for begun in [both.submit(self.a.up), both.submit(self.b.up, *b_flags)]:
+                begun.result()
+
+    def meet(self) -> None:
+        wait_for(lambda: self.a.session() and self.b.session(), "a session stands at both ends")
+
+    def down(self) -> None:
+        with ThreadPoolExecutor() as both:
+            for node in (self.a, self.b):
+                both.submit(node.down)
+        self.rendezvous.stop()
 
     def file(self, mebibytes: int) -> Path:
         """A file of random bytes, so that nothing in between can shorten it."""
@@ -198,27 +233,43 @@ def world(
     a: Mapping[str, str] = _NOTHING,
     b: Mapping[str, str] = _NOTHING,
     b_flags: tuple[str, ...] = (),
+    fresh: bool = False,
 ) -> Iterator[World]:
-    """A rendezvous and two nodes, with these settings in their environment, that are up and agreed."""
+    """A rendezvous and two nodes, with these settings in their environment, that are up, agreed and met.
+    ``fresh``: they join, and come to their agreement, in this very lab.
+    """
     folder = Path(tempfile.mkdtemp(prefix="natlab-"))  # short: socket paths end at 108 bytes
-    rendezvous = Rendezvous(lab, folder / "r")
-    nodes = Node(lab, "a", folder / "a", a), Node(lab, "b", folder / "b", b)
-    made = World(lab, rendezvous, *nodes, folder)
     try:
-        rendezvous.start()
-        with ThreadPoolExecutor() as both:
-            begun = [both.submit(made.a.begin, rendezvous.join_url)]
-            begun += [both.submit(made.b.begin, rendezvous.join_url, *b_flags)]
-        for each in begun:
-            each.result()
-        made.agree()
-        yield made
+        if not fresh:
+            shutil.copytree(_agreed(), folder, dirs_exist_ok=True)
+        made = World(
+            lab,
+            Rendezvous(lab, folder / "r"),
+            Node(lab, "a", folder / "a", a),
+            Node(lab, "b", folder / "b", b),
+            folder,
+        )
+        try:
+            made.rendezvous.start()
+            (made.begin if fresh else made.up)(*b_flags)
+            made.meet()
+            yield made
+        finally:
+            made.down()
     finally:
-        with ThreadPoolExecutor() as both:
-            for node in (made.a, made.b):
-                both.submit(node.down)
-        rendezvous.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _agreed() -> Path:
+    """What is on the disks of two nodes and their rendezvous after they agreed, at the addresses of IPv4."""
+    kept = Path(tempfile.mkdtemp(prefix="natlab-agreed-"))
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    with Lab("nat", "nat") as lab, world(lab, fresh=True) as here:
+        here.down()
+        for part in (Path("r"), Path("a/home"), Path("b/home")):
+            shutil.copytree(here.folder / part, kept / part)
+    return kept
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = _SECONDS) -> None:

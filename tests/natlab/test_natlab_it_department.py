@@ -28,8 +28,7 @@ OFF = {"COMITY_PUNCH": "no"}
 def path_after_sending(here: World) -> set[str]:
     path = here.file(8)
     sent = here.a.send(here.b, path)
-    arrived = here.b.type("received", "--wait", path.name, "--timeout", "30")["files"][0]
-    assert Path(arrived["path"]).read_bytes() == path.read_bytes()
+    assert here.b.received(path).read_bytes() == path.read_bytes()
     return set(sent.result.paths)
 
 
@@ -68,5 +67,5 @@ def test_one_inbound_port_from_the_partner_is_enough_for_direct() -> None:
     with Lab("nat", "firewall") as lab:
         lab.admit("b", 9100, source=lab.plan.outside(1).hosts[0])
         with world(lab, a=OFF, b=OFF, b_flags=("--listen", "0.0.0.0:9100")) as here:
-            wait_for(lambda: (here.a.session() or {}).get("path") == "direct", "the session is direct")
+            wait_for(lambda: here.a.path() == "direct", "the session is direct")
             assert path_after_sending(here) == {"direct"}

@@ -38,7 +38,7 @@ from comity.protocol.exchange.events import (
     Started,
     VerifyContent,
 )
-from comity.protocol.exchange.messages import chunk_header, is_chunk, parse_chunk
+from comity.protocol.exchange.messages import Type, chunk_header, is_a, parse_chunk
 from comity.protocol.exchange.sender import Need
 from tests.exchanges import NOW, PARTIES, digest_of, entry_for, offer_for, signed_receipt
 
@@ -137,7 +137,7 @@ class ReceivingSide:
         if not inbox or self.over():
             return False
         body = inbox.popleft()
-        if not is_chunk(body):
+        if not is_a(Type.CHUNK, body):
             self.perform(MessageReceived(body))
             return True
         try:

@@ -25,7 +25,7 @@ from comity.protocol.exchange.messages import (
     Working,
     chunk_header,
     encode_message,
-    is_chunk,
+    is_a,
     parse_chunk,
     parse_message,
     ranges_of,
@@ -95,7 +95,7 @@ def test_a_changed_byte_is_refused_or_another_message(message: Message, data: st
 @given(U64, st.binary(min_size=1, max_size=100))
 def test_chunks_carry_index_and_bytes(index: int, content: bytes) -> None:
     body = memoryview(chunk_header(index) + content)
-    assert is_chunk(body)
+    assert is_a(Type.CHUNK, body)
     found, view = parse_chunk(body)
     assert (found, bytes(view)) == (index, content)
     with pytest.raises(RemoteProtocolError):
@@ -108,7 +108,7 @@ def test_any_bytes_are_a_chunk_or_refused(body: bytes) -> None:
         parse_chunk(memoryview(body))
     except RemoteProtocolError:
         return
-    assert is_chunk(body)
+    assert is_a(Type.CHUNK, body)
 
 
 def test_a_chunk_over_the_bound_is_refused() -> None:

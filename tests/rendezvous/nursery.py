@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from pathlib import Path
 from comity.rendezvous.__main__ import main
 from tests.rendezvous.program import READY
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 class Nursery:
@@ -28,12 +29,16 @@ class Nursery:
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
         self._log = log
-        self._pid = 0
+        self.pid = 0  # of the server that runs
+
+    def allow_files(self, most: int) -> None:
+        """What the system allows the servers that are started from now on (Linux)."""
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (most, most))
 
     async def start(self, *flags: str) -> None:
         """Fork a server; it may not serve yet."""
         self._log.write_bytes(b"")
-        self._pid = int(await self._line(json.dumps(flags).encode() + b"\n"))
+        self.pid = int(await self._line(json.dumps(flags).encode() + b"\n"))
 
     async def ready(self) -> None:
         """Return once it serves."""
@@ -44,15 +49,15 @@ class Nursery:
 
     async def kill(self) -> None:
         """kill -9; returns once it is gone."""
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         ended = await self._line(b"")
-        assert ended == f"ended {self._pid} {-signal.SIGKILL}", (ended, self._log.read_text())
-        self._pid = 0
+        assert ended == f"ended {self.pid} {-signal.SIGKILL}", (ended, self._log.read_text())
+        self.pid = 0
 
     async def close(self) -> None:
-        if self._pid:
+        if self.pid:
             with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
         assert self._process.stdin is not None
         self._process.stdin.close()
         async with asyncio.timeout(_PATIENCE):

@@ -47,5 +47,6 @@ def test_the_unit_starts_the_server_with_flags_that_it_has() -> None:
 def test_the_unit_has_room_for_all_lanes_and_connections() -> None:
     said = dict(re.findall(r"^(\w+)=(\d+)$", SERVE, re.MULTILINE))
     assert int(said["FileDescriptorStoreMax"]) >= 2 * limits.RELAY_LANES
-    assert int(said["LimitNOFILE"]) >= limits.RENDEZVOUS_CONNECTIONS + 2 * limits.RELAY_LANES
+    most = limits.RENDEZVOUS_CONNECTIONS + 2 * limits.BRIDGES + 6 * limits.RELAY_LANES
+    assert int(said["LimitNOFILE"]) > most
     assert int(said["TimeoutStopSec"]) > limits.RENDEZVOUS_GOODBYE + limits.RENDEZVOUS_SURRENDER

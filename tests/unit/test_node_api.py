@@ -179,6 +179,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
         *("expose", "unexpose", "exposures", "forward", "forwards", "end-forward", "stream"),
         *(
             "send-file",
+            "sign-artifact",
             "received",
             "publish",
             "subscribe",

@@ -16,7 +16,7 @@ from comity.errors import ComityError, InvalidInput
 from comity.protocol.registry import ServerMessage
 from comity.rendezvous.doors import listen, observed
 from comity.rendezvous.journal import JsonFormatter, TextFormatter
-from comity.rendezvous.lobby import Lobby
+from comity.rendezvous.lobby import Lobby, place_of
 from comity.rendezvous.options import Endpoint, parse_advertise, parse_listen, parse_options
 from comity.rendezvous.presence import NodeKey, Presence
 
@@ -35,6 +35,8 @@ class Somebody:
     def expel(self, error: ComityError) -> None: ...
 
     def supersede(self, instance: str) -> None: ...
+
+    def go_away(self, within: int) -> None: ...
 
 
 def test_who_is_online() -> None:
@@ -104,6 +106,51 @@ async def test_somebody_who_leaves_the_lobby_makes_room_at_once(monkeypatch: pyt
         assert not await waiting
     guest.cancel()
     await asyncio.wait([guest])
+
+
+async def test_an_address_that_has_its_share_takes_nobody_elses_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_PER_ADDRESS", 2)
+    monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_GRACE", 0.1)
+    clock = ManualClock()
+    lobby = Lobby(clock)
+    guests = [asyncio.create_task(wait_for_ever()) for _ in range(5)]
+    for guest in guests[:2]:
+        assert lobby.welcomes("198.51.100.7")
+        lobby.enter(guest, "198.51.100.7")
+        clock.advance(0.01)
+    assert not lobby.welcomes("198.51.100.7")
+    for guest, place in ((guests[2], "198.51.100.8"), (guests[3], "")):
+        assert lobby.welcomes(place)
+        lobby.enter(guest, place)
+    clock.advance(0.085)
+    assert lobby.welcomes("198.51.100.7")  # its oldest has had its time, and leaves for it
+    lobby.enter(guests[4], "198.51.100.7")
+    await asyncio.wait(guests[:1])
+    assert [guest.cancelled() for guest in guests] == [True, False, False, False, False]
+    assert not lobby.welcomes("198.51.100.7")
+    lobby.leave(guests[1])
+    assert lobby.welcomes("198.51.100.7")
+    for guest in guests[1:]:
+        guest.cancel()
+    await asyncio.wait(guests)
+
+
+@pytest.mark.parametrize(
+    ("remote", "place"),
+    [
+        ("198.51.100.7:1234", "198.51.100.7"),
+        ("127.0.0.2:1234", "127.0.0.2"),
+        ("[2001:db8:1:2:3:4:5:6]:1234", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:ffff::1]:1234", "2001:db8:1:2::/64"),
+        ("127.0.0.1:1234", ""),
+        ("[::1]:1234", ""),
+        ("", ""),
+    ],
+)
+def test_whose_share_a_connection_is(remote: str, place: str) -> None:
+    assert place_of(remote) == place
 
 
 def line(**fields: object) -> logging.LogRecord:

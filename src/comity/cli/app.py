@@ -67,6 +67,7 @@ _SECTIONS = {
     },
     "Exchange": {
         "send-file": Entry("comity.cli.exchange:send_file", "Send a file to a trusted peer."),
+        "sign-artifact": Entry("comity.cli.exchange:sign_artifact", "Stand for a file that others send."),
         "received": Entry("comity.cli.exchange:received", "List the files that arrived, or wait for one."),
         "transfers": Entry("comity.cli.exchange:transfers", "List what is on its way, and what was."),
         "cancel": Entry("comity.cli.exchange:cancel", "End a transfer for good, on both sides."),

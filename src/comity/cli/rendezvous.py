@@ -248,5 +248,9 @@ def _given(quotas: dict[str, int | None]) -> dict[str, int]:
 
 def _quotas(view: control.NetworkView) -> list[str]:
     units = {name.replace("-", "_"): unit for name, unit, _ in _QUOTAS}
-    written: dict[str, Callable[[int], str]] = {"N": str, "SIZE": wording.size, "RATE": lambda value: f"{wording.size(value)}/s"}
+    written: dict[str, Callable[[int], str]] = {
+        "N": str,
+        "SIZE": wording.size,
+        "RATE": lambda value: f"{wording.size(value)}/s",
+    }
     return [f"{name.replace('_', '-')} {written[units[name]](value)}" for name, value in view.quotas.items()]

@@ -127,9 +127,7 @@ def restore(output: Output, file: Path, passphrase_file: Path, state: Path | Non
     )
 
 
-@command(
-    "force-clock-back", example="comity rendezvous force-clock-back --what-had-expired-may-count-again"
-)
+@command("force-clock-back", example="comity rendezvous force-clock-back --what-had-expired-may-count-again")
 @click.option(
     "--what-had-expired-may-count-again",
     "understood",
@@ -141,8 +139,8 @@ def restore(output: Output, file: Path, passphrase_file: Path, state: Path | Non
 def force_clock_back(output: Output, understood: bool, state: Path | None) -> None:
     """Turn a stopped server's time back to this machine's, after its clock was once far ahead.
 
-    Dangerous where it is this machine's clock that is wrong: look at it first. Invitations that the server has
-    seen expire stay ended; the admin log tells of it.
+    Dangerous where it is this machine's clock that is wrong: look at it first. Invitations that the server
+    saw expire stay ended; the admin log tells of it.
     """
     if not understood:
         raise InvalidInput(

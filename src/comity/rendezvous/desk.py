@@ -50,6 +50,7 @@ from comity.rendezvous import mailbox, membership, registry, retiring
 from comity.rendezvous.buckets import Buckets, Rate
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.meters import Meters
+from comity.rendezvous.outgoing import Backlog
 from comity.rendezvous.presence import NodeKey, Presence
 from comity.rendezvous.quotas import LARGEST, exceeded
 from comity.rendezvous.relay import Relay
@@ -95,6 +96,7 @@ class Desk:
         self.journal = journal
         #: Where nodes may ask for their mapping; known once the doors are open.
         self.observers: tuple[str, ...] = ()
+        self.backlog = Backlog()
         self._scribe = scribe
         self._presence = presence
         self._relay = relay

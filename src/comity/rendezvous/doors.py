@@ -22,8 +22,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from comity import limits
 from comity.errors import ComityError, InvalidInput, LinkLost, RemoteProtocolError
 from comity.identity.authority import format_authority
+from comity.rendezvous.files import Files
 from comity.rendezvous.journal import Journal
-from comity.rendezvous.lobby import Lobby
+from comity.rendezvous.lobby import Lobby, place_of
 from comity.rendezvous.options import Endpoint
 from comity.transport.readiness import Readiness
 from comity.transport.tcp import tune
@@ -41,13 +42,13 @@ class UnknownPreface(RemoteProtocolError):
 
 
 class Doors:
-    """``doors`` maps first bytes to what serves them; ``most`` connections are served at once."""
+    """``doors`` maps first bytes to what serves them; ``files`` says how many are served at once."""
 
-    def __init__(self, doors: Mapping[bytes, Door], lobby: Lobby, journal: Journal, most: int) -> None:
+    def __init__(self, doors: Mapping[bytes, Door], lobby: Lobby, journal: Journal, files: Files) -> None:
         self._doors = doors
         self._lobby = lobby
         self._journal = journal
-        self._most = most
+        self._files = files
         #: Who is being served; with its socket until its task has begun, and owns it.
         self._guests: dict[asyncio.Task[None], socket.socket | None] = {}
         self._in_memory: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -76,14 +77,15 @@ class Doors:
                 await asyncio.sleep(_PAUSE)
                 continue
             remote = observed(sock)
-            if len(self._guests) >= self._most:
+            if code := self._refusal(place_of(remote)):
                 sock.close()
-                self._journal.refused("too_many_connections", remote=remote)
+                self._journal.refused(code, remote=remote)
                 continue
             self._in_memory.add(sock)
             guest = loop.create_task(self._serve(sock, remote))
             self._guests[guest] = sock
-            self._lobby.enter(guest)
+            self._files.connections += 1
+            self._lobby.enter(guest, place_of(remote))
             guest.add_done_callback(self._gone)
 
     async def close(self) -> None:
@@ -94,7 +96,14 @@ class Doors:
         if guests:
             await asyncio.wait(guests)
 
+    def _refusal(self, place: str) -> str:
+        """Why nobody more can come in from ``place``; empty where somebody can."""
+        if len(self._guests) >= limits.RENDEZVOUS_CONNECTIONS or not self._files.room():
+            return "too_many_connections"
+        return "" if self._lobby.welcomes(place) else "too_many_of_an_address"
+
     def _gone(self, guest: asyncio.Task[None]) -> None:
+        self._files.connections -= 1
         sock = self._guests.pop(guest, None)
         if sock is not None:  # cancelled before its first step
             sock.close()

@@ -18,6 +18,7 @@ from comity.protocol.registry import RELAY_PREFACE
 from comity.protocol.succession import LINEAGE_REQUEST, LINEAGE_REQUEST_BYTES, Lineage
 from comity.rendezvous.desk import Desk
 from comity.rendezvous.doors import first_byte
+from comity.rendezvous.files import Files
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.presence import Presence
 from comity.rendezvous.relay import Relay
@@ -46,6 +47,7 @@ class Reception:
         lobby: Lobby,
         entropy: Entropy,
         bridges: Bridges,
+        files: Files,
         lineage: Lineage,
     ) -> None:
         self._credentials = credentials
@@ -55,6 +57,7 @@ class Reception:
         self._lobby = lobby
         self._entropy = entropy
         self._bridges = bridges
+        self._files = files
         self._lineage = lineage.to_json()
 
     async def node(self, sock: socket.socket, remote: str) -> None:
@@ -77,7 +80,9 @@ class Reception:
 
     async def wrapped(self, sock: socket.socket, remote: str) -> None:
         """What a reverse proxy that ends an outer TLS hands on."""
-        inside, origin = await accept_websocket(sock, remote, self._bridges, self._credentials.clock.now())
+        inside, origin = await accept_websocket(
+            sock, remote, self._bridges, self._files, self._credentials.clock.now()
+        )
         doors = {
             TLS_HANDSHAKE: self.node,
             RELAY_PREFACE[:1]: self.lane,

@@ -60,7 +60,7 @@ class _Running:
 
 
 class Relay:
-    """Use it from the event loop's thread."""
+    """Use it from the event loop's thread. It carries ``most`` lanes at once."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Relay:
         terms: Terms,
         usage: Usage,
         meters: Meters,
+        most: int = limits.RELAY_LANES,
     ) -> None:
         self._terms = terms
         self._usage = usage
@@ -80,6 +81,7 @@ class Relay:
         self._clock = clock
         self._entropy = entropy
         self._journal = journal
+        self._most = most
         self._book = TicketBook()
         self._waiting: dict[int, _Waiting] = {}
         self._lanes: Counter[NodeKey] = Counter()
@@ -126,7 +128,7 @@ class Relay:
 
     def issue(self, network: int, dialler: bytes, acceptor: bytes) -> tuple[bytes, bytes]:
         """Two tickets for one lane, the dialler's first. RateLimited, QuotaExceeded."""
-        if len(self) >= limits.RELAY_LANES:
+        if len(self) >= self._most:
             raise RateLimited("the relay carries as many lanes as it can")
         quotas = self._terms.of(network)
         if self._lanes[network, acceptor] >= quotas.node_lanes:
@@ -135,6 +137,8 @@ class Relay:
             raise exceeded("this node has as many relay lanes as it can", "node_lanes")
         if self._usage.of((network, dialler)) >= quotas.node_relay_day:
             raise exceeded("this node has sent as much through the relay as it may today", "node_relay_day")
+        if self._usage.of((network, acceptor)) >= quotas.node_relay_day:
+            raise exceeded("the other node has sent as much as it may today", "node_relay_day")
         if self._usage.of_network(network) >= quotas.relay_day:
             raise exceeded("this network has sent as much through the relay as it may today", "relay_day")
         tickets = (self._entropy.token(limits.TICKET_BYTES), self._entropy.token(limits.TICKET_BYTES))

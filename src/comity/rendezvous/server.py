@@ -27,7 +27,7 @@ from comity.protocol.registry import RELAY_PREFACE
 from comity.protocol.succession import LINEAGE_REQUEST
 from comity.rendezvous.desk import RATES, Desk, Rates
 from comity.rendezvous.doors import Doors, listen, observers
-from comity.rendezvous.files import connections
+from comity.rendezvous.files import allowed
 from comity.rendezvous.hatch import Hatch
 from comity.rendezvous.housekeeping import Housekeeping
 from comity.rendezvous.journal import Journal
@@ -105,7 +105,10 @@ class Server:
             presence = Presence()
             networks, rows = await scribe.run(lambda books: _shares(books, day(clock.now())))
             terms, usage = Terms(networks), Usage(clock, rows)
-            relay = Relay(wires, clock, self._entropy, self._journal, terms, usage, self._meters)
+            bridges = Bridges()
+            stack.push_async_callback(asyncio.to_thread, bridges.close)
+            files = allowed(bridges, self._journal)
+            relay = Relay(wires, clock, self._entropy, self._journal, terms, usage, self._meters, files.lanes)
             lineage = state.lineage()
             desk = Desk(
                 named(lineage, identity.public),
@@ -123,9 +126,9 @@ class Server:
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
             credentials = Credentials(identity, self._clock)
-            bridges = Bridges()
-            stack.push_async_callback(asyncio.to_thread, bridges.close)
-            reception = Reception(credentials, desk, presence, relay, lobby, self._entropy, bridges, lineage)
+            reception = Reception(
+                credentials, desk, presence, relay, lobby, self._entropy, bridges, files, lineage
+            )
             doors = self._doors = Doors(
                 {
                     TLS_HANDSHAKE: self._meters.counted("node", reception.node),
@@ -136,7 +139,7 @@ class Server:
                 },
                 lobby,
                 self._journal,
-                connections(self._journal),
+                files,
             )
             listeners = self._bind(stack)
             desk.observers = observers(self.listening)
@@ -165,7 +168,10 @@ class Server:
                 relay.resume(kept)
             async with asyncio.TaskGroup() as tasks:
                 entrances += [tasks.create_task(doors.keep(listener)) for listener in listeners]
-                inside: list[asyncio.Task[Any]] = [tasks.create_task(hatch.keep()), tasks.create_task(house.keep(self._manager))]
+                inside: list[asyncio.Task[Any]] = [
+                    tasks.create_task(hatch.keep()),
+                    tasks.create_task(house.keep(self._manager)),
+                ]
                 if monitor is not None:
                     inside.append(tasks.create_task(monitor.keep()))
                 self._journal.info(f"join URL: {self.join_url}", file=str(path))

@@ -19,7 +19,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from comity import limits
-from comity.errors import LinkLost, RemoteProtocolError, TimedOut
+from comity.errors import LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.rendezvous.files import Files
 from comity.transport.bridge import Bridges
 from comity.transport.layers import Stack, WebSocketLayer
 from comity.transport.wire import PATH
@@ -34,7 +35,7 @@ class NoWebSocket(RemoteProtocolError):
 
 
 async def accept_websocket(
-    sock: socket.socket, remote: str, bridges: Bridges, now: float
+    sock: socket.socket, remote: str, bridges: Bridges, files: Files, now: float
 ) -> tuple[socket.socket, str]:
     """The socket inside, and where the connection comes from. It owns ``sock`` from the call on; ``now``, in
     seconds UTC, is what the answer is dated.
@@ -53,6 +54,8 @@ async def accept_websocket(
             await _say(sock, protocol)
         if response.status_code != 101:
             raise NoWebSocket(f"a request for {request.path[:64]} was answered with {response.status_code}")
+        if not files.room_for_bridge():
+            raise RateLimited("as many wrapped connections as there are files for")
     except TimeoutError:
         sock.close()
         raise TimedOut("no whole request for a websocket came in time") from None

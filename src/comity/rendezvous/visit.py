@@ -74,17 +74,19 @@ class Visit:
         self._presence = presence
         self._come_in = come_in
         self._entry = Entry(desk.own, channel.peer, nonce)
-        self._outgoing = Outgoing(channel)
+        self._outgoing = Outgoing(channel, desk.backlog)
         self._mail = asyncio.Event()
         self._shown = {"fingerprint": str(channel.peer.fingerprint), "remote": observed}
 
     async def run(self) -> None:
         """Serve until the end. What the node did wrong, or how it went away, is in the log."""
+        why = "the server ended it"
         try:
             await self._until_one_ends()
-        except LinkLost:
-            pass  # it went away
+        except LinkLost as error:  # it went away, or does not read, or is silent
+            why = error.message
         except ComityError as error:
+            why = error.code
             self._refused(error)
         else:
             await self._channel.close()
@@ -92,7 +94,8 @@ class Visit:
             self._entry.handle(Ended(), self._desk.clock.now())
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
-                self._desk.journal.info("left", **self._shown)
+                self._desk.journal.info("left", reason=why, **self._shown)
+            self._outgoing.forget()
             self._channel.dismiss()
 
     async def _until_one_ends(self) -> None:

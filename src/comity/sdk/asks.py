@@ -139,6 +139,11 @@ def transfers() -> Ask[control.TransfersResult]:
     return Ask("transfers", None, control.TransfersResult)
 
 
+def sign_artifact(request: control.SignArtifactRequest) -> Ask[control.SignArtifactResult]:
+    """Stand for an artifact, for whoever sends it."""
+    return Ask("sign-artifact", request, control.SignArtifactResult)
+
+
 def queue_file(request: control.QueueFileRequest) -> Ask[control.QueueResult]:
     """Send a file when its peer is there."""
     return Ask("queue-file", request, control.QueueResult)

@@ -53,6 +53,13 @@ class SendQueue:
         """Whether this transfer is sent by itself."""
         return self._db.execute("SELECT 1 FROM queued WHERE transfer = ?", (row,)).fetchone() is not None
 
+    def get(self, row: int) -> Queued | None:
+        """Where it lies; None where this transfer does not wait here."""
+        found = self._db.execute(
+            "SELECT transfer, path, identity, rate FROM queued WHERE transfer = ?", (row,)
+        ).fetchone()
+        return None if found is None else Queued(*found)
+
     def first(self, peer: PublicKey) -> Queued | None:
         """The one that waits longest for this peer, and is not under way."""
         query = f"SELECT id, queued.path, identity, rate {_WAITS} AND peer = ? ORDER BY id LIMIT 1"

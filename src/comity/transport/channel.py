@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from comity import limits
 from comity.errors import LinkLost, LocalProtocolError
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
@@ -21,11 +22,12 @@ from comity.protocol.framing import HEADER, Kind, header, parse_header
 from comity.transport.bounds import Bounds
 from comity.transport.interface import Buffer, Pace
 from comity.transport.introduction import answer, call
-from comity.transport.landing import Landing
+from comity.transport.landing import Landing, Landings
 from comity.transport.tally import size_of
 from comity.transport.tcp import remote_of
 from comity.transport.tls import RECORD_BYTES, Credentials
 from comity.transport.tlssocket import TlsSocket
+from comity.transport.window import hold_window
 
 DEFAULT_BOUNDS = Bounds()
 _STEP = 16 * RECORD_BYTES  # between looks at how long nothing moved
@@ -169,14 +171,16 @@ class SecureChannel:
                     sent += self._socket.block(self._socket.connection.send, piece[sent:allowed])
                 self._count_sent(len(piece))
 
-    def read_frame_blocking(self, landing: Landing, limit: int) -> tuple[Kind, memoryview]:
-        """The next frame from a thread, its body in ``landing``'s memory until the next call.
+    def read_frame_blocking(self, landings: Landings, limit: int) -> tuple[Kind, memoryview]:
+        """The next frame from a thread, its body in one of ``landings`` until that one's turn comes again.
 
         LinkLost, RemoteProtocolError.
         """
         with self._socket.entered():
-            kind, size = parse_header(self._land(landing, HEADER.size), limit)
-            return kind, self._land(landing, size)
+            kind, size = parse_header(self._land(landings.short, HEADER.size), limit)
+            if size > limits.FRAME_BYTES:
+                hold_window(self._socket.sock)
+            return kind, self._land(landings.of(size), size)
 
     def readable(self) -> bool:
         """From a thread: whether the peer sent something that was not read yet. LinkLost."""

@@ -61,8 +61,10 @@ class Lane(Protocol):
         """
 
     def receive(self) -> memoryview | None:
-        """The next DATA frame's body, valid until the call after the next one, so that one frame can be
-        worked on while the next arrives; None at the peer's authenticated END.
+        """The next DATA frame's body; None at the peer's authenticated END.
+
+        One of more than ``limits.FRAME_BYTES`` stays valid while ``limits.LANE_FRAMES_KEPT`` more such are
+        received, so that they can be worked on while others arrive; a smaller one until the next call.
         """
 
     def ready(self) -> bool:

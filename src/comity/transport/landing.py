@@ -1,4 +1,4 @@
-"""Where a lane's frames land: one piece of memory, used again for every frame.
+"""Where a lane's frames land: a few pieces of memory, used again and again.
 
 TLS decrypts straight into it. pyOpenSSL's ``recv_into`` allocates and copies on each call, because cffi
 once could not pass a buffer; measured on loopback, SSL_read into the memory itself carries a quarter more
@@ -63,3 +63,19 @@ class Landing:
         self._memory = bytearray(size)
         self._view = memoryview(self._memory)
         self._pointer: Any = _ffi.from_buffer("char[]", self._memory) if self._beneath else None
+
+
+class Landings:
+    """A lane's: long frames in turn, so that one is filled while those before it are worked on."""
+
+    def __init__(self, *, beneath: bool = _BENEATH) -> None:
+        self.short = Landing(beneath=beneath)
+        self._long = tuple(Landing(beneath=beneath) for _ in range(1 + limits.LANE_FRAMES_KEPT))
+        self._turn = 0
+
+    def of(self, size: int) -> Landing:
+        """For a frame of ``size`` bytes: ``short`` up to ``limits.FRAME_BYTES``, else the next one."""
+        if size <= limits.FRAME_BYTES:
+            return self.short
+        self._turn = (self._turn + 1) % len(self._long)
+        return self._long[self._turn]

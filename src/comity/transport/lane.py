@@ -16,7 +16,7 @@ from comity.errors import ComityError, LinkLost, LocalProtocolError
 from comity.protocol.framing import Kind
 from comity.transport.bounds import Bounds
 from comity.transport.interface import Buffer, Pace
-from comity.transport.landing import Landing
+from comity.transport.landing import Landings
 from comity.transport.links import Link
 from comity.transport.tally import Tally, size_of
 from comity.transport.tlssocket import ENDED_HERE
@@ -34,8 +34,7 @@ class LinkLane:
         self._tally = tally
         self._bounds = bounds
         self._settle = settle
-        self._landings = (Landing(), Landing())  # in turn: one is being filled while the other is read
-        self._turn = 0
+        self._landings = Landings()
         self._lock = threading.Lock()  # around ``over``: an abort must not hit the link's next stream
 
     def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
@@ -93,9 +92,7 @@ class LinkLane:
     def _next(self) -> memoryview | None:
         if self._tally.end_received:
             return None
-        self._turn = 1 - self._turn
-        landing = self._landings[self._turn]
-        kind, body = self._channel.read_frame_blocking(landing, limits.LANE_FRAME_BYTES)
+        kind, body = self._channel.read_frame_blocking(self._landings, limits.LANE_FRAME_BYTES)
         return body if self._tally.take(kind, body) else None
 
     def _leave(self, *, finished: bool) -> None:

@@ -18,7 +18,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.framing import Kind
 from comity.transport.channel import SecureChannel
 from comity.transport.interface import Buffer, Pace
-from comity.transport.landing import Landing
+from comity.transport.landing import Landings
 from comity.transport.memory_links import End, Message
 from comity.transport.simulation import VirtualTimeLoop
 from comity.transport.tally import size_of
@@ -85,7 +85,7 @@ class MemoryChannel(SecureChannel):
         self._require(thread=True)
         self._call(self._send(kind, parts))
 
-    def read_frame_blocking(self, landing: Landing, limit: int) -> tuple[Kind, memoryview]:
+    def read_frame_blocking(self, landings: Landings, limit: int) -> tuple[Kind, memoryview]:
         self._require(thread=True)
         kind, body = _checked(self._call(self._receive_in_time()), limit)
         return kind, memoryview(body)

@@ -86,7 +86,6 @@ class RendezvousClient:
         self.authority = join.authority
         self._invitation = join.invitation
         self._predecessor = predecessor
-        self._last: Connection | None = None
         self._listener = listener
         self._sealing_key = sealing_key
         self._register = register
@@ -225,9 +224,7 @@ class RendezvousClient:
         self._listener.lost(problem)
 
     def _over(self, channel: FrameChannel) -> Connection:
-        if self._last is not None and self._last.registered is not None:
-            self._predecessor = None  # taken over for good
-        self._last = Connection(
+        return Connection(
             channel,
             self._listener,
             self._claim,
@@ -237,5 +234,8 @@ class RendezvousClient:
             clock=self._clock,
             invitation=self._invitation,
             predecessor=self._predecessor,
+            succeeded=self._succeeded,
         )
-        return self._last
+
+    def _succeeded(self) -> None:
+        self._predecessor = None  # taken over for good

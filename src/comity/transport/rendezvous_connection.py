@@ -111,7 +111,9 @@ class Claim:
 
 
 class Connection:
-    """``claim`` is asked for what to register at the start, when told to ``renew``, and at each heartbeat."""
+    """``claim`` is asked for what to register at the start, when told to ``renew``, and at each heartbeat.
+    ``succeeded`` is told once this node is registered: it has taken its ``predecessor`` over, if it has one.
+    """
 
     def __init__(
         self,
@@ -125,6 +127,7 @@ class Connection:
         clock: Clock,
         invitation: str | None = None,
         predecessor: Predecessor | None = None,
+        succeeded: Callable[[], None] = lambda: None,
     ) -> None:
         self._channel = channel
         self._claim = claim
@@ -133,6 +136,7 @@ class Connection:
         self._instance = instance
         self._invitation = invitation
         self._predecessor = predecessor
+        self._succeeded = succeeded
         self._clock = clock
         self._nonce = ""
         self._claimed: Claim | None = None
@@ -209,6 +213,7 @@ class Connection:
         answer = msgspec.structs.replace(answer, observed="" if endpoint is None else str(endpoint))
         if self.registered is None:
             self._pushes.put(answer)
+            self._succeeded()
         self.registered, self._claimed = answer, claim
 
     # ── the link's three tasks ────────────────────────────────────────────────────────────────────────

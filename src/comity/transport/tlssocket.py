@@ -30,6 +30,7 @@ from comity.transport.interface import Pace
 from comity.transport.readiness import Readiness
 from comity.transport.silence import silent
 from comity.transport.tls import RECORD_BYTES
+from comity.transport.window import hold_unsent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,6 +135,7 @@ class TlsSocket:
         span = struct.pack("@ll", int(wait), int(wait % 1 * 1_000_000))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+        hold_unsent(self.sock)
 
     def to_loop(self) -> None:
         """Back to the event loop; the thread has left for good."""

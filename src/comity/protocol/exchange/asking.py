@@ -25,7 +25,8 @@ class Asking:
         self._wanted: set[int] = set()
         self._waiting: dict[int, list[int]] = {}  # wanted chunk → its copies
         self._waiters = 0
-        self._next = 0  # the chunk whose turn it is, where digests are running ones
+        self._next = 0  # the chunk whose turn it is to arrive, where digests are running ones
+        self._due = 0  # and the one that may be placed: chunks are placed before they have arrived
 
     @property
     def missing(self) -> int:
@@ -50,7 +51,7 @@ class Asking:
             if self._manifest.length(equal) != length:
                 raise RemoteProtocolError("one chunk digest stands for two lengths")
             if index in found:
-                self._next = index + 1
+                self._next = self._due = index + 1
             elif equal == index:
                 asked.append(index)
                 self._wanted.add(index)
@@ -62,9 +63,10 @@ class Asking:
         return asked, copies
 
     def place(self, index: int) -> tuple[int, bytes] | None:
-        """Offset and digest of a chunk that may come now."""
-        if index not in self._wanted or (self._running and index != self._next):
+        """Offset and digest of a chunk that may come now; it will be told of by ``arrived``."""
+        if index not in self._wanted or (self._running and index != self._due):
             return None
+        self._due = index + 1
         return self._manifest.offset(index), self._manifest.digest(index)
 
     def arrived(self, index: int, length: int, digest: bytes) -> list[CopyChunk]:

@@ -178,19 +178,9 @@ def manifest_of(offer: Offer) -> Manifest:
 Message = Offer | Accept | Refuse | Page | Want | Close | SignedReceipt | Working | Fail | Join | Cancel
 
 
-def is_chunk(body: Buffer) -> bool:
-    """Whether a frame's body is a CHUNK, which only ``parse_chunk`` reads."""
-    return len(body) > 0 and body[0] == Type.CHUNK
-
-
-def is_join(body: Buffer) -> bool:
-    """Whether a frame's body is a JOIN."""
-    return len(body) > 0 and body[0] == Type.JOIN
-
-
-def is_cancel(body: Buffer) -> bool:
-    """Whether a stream's first message is a CANCEL, and no offer."""
-    return len(body) > 0 and body[0] == Type.CANCEL
+def is_a(kind: Type, body: Buffer) -> bool:
+    """Whether a frame's body is a message of this type, as far as its first byte says."""
+    return len(body) > 0 and body[0] == kind
 
 
 def chunk_header(index: int) -> bytes:
@@ -203,7 +193,7 @@ CHUNK_HEADER_BYTES = len(chunk_header(0))
 
 def parse_chunk(body: memoryview) -> tuple[int, memoryview]:
     """Index and content (a view into ``body``) of a CHUNK; RemoteProtocolError where it is malformed."""
-    if not is_chunk(body) or len(body) <= CHUNK_HEADER_BYTES:
+    if not is_a(Type.CHUNK, body) or len(body) <= CHUNK_HEADER_BYTES:
         raise RemoteProtocolError("malformed chunk")
     if len(body) - CHUNK_HEADER_BYTES > limits.CHUNK_BYTES:
         raise RemoteProtocolError(f"a chunk of more than {limits.CHUNK_BYTES} bytes")

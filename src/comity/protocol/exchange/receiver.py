@@ -120,6 +120,11 @@ class Receiver:
         return self._manifest
 
     @property
+    def silent(self) -> bool:
+        """Whether everything was asked for in one word, so that pages lead to nothing."""
+        return self._all
+
+    @property
     def missing(self) -> int:
         """How many chunks were asked for and have not come: what may still be in flight after a failure."""
         return self._asking.missing

@@ -14,6 +14,7 @@ from comity.errors import FileChanged, FileUnusable
 from comity.identity.text import printable
 from comity.protocol.exchange.listing import Listing
 from comity.services.exchange.content import same_file
+from comity.services.exchange.finding import identity_of_folder
 from comity.storage.trees import listing_of, pieces
 from comity.storage.walking import Opener, Unfit, walk
 
@@ -29,6 +30,7 @@ class FolderContent:
     def __init__(self, descriptor: int) -> None:
         try:
             found = list(walk(descriptor))
+            self.identity = identity_of_folder(os.fstat(descriptor), found)
         except Unfit as unfit:
             raise FileUnusable(
                 f"the folder cannot be sent: {printable(unfit.path, 200)} is {unfit.reason}",

@@ -27,7 +27,7 @@ from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Admitted, Complete, Declined, Failed, Judge, MessageReceived, Send
 from comity.protocol.exchange.listing import Listing
-from comity.protocol.exchange.messages import Offer, is_cancel, is_join
+from comity.protocol.exchange.messages import Offer, Type, is_a
 from comity.protocol.exchange.receiver import Receiver, State
 from comity.services.exchange.basis import basis_of
 from comity.services.exchange.commit import Arrival, publish, settle
@@ -73,10 +73,10 @@ class Inbox:
             offered = await self._first(stream)
             if offered is None:
                 return
-            if is_cancel(offered):
+            if is_a(Type.CANCEL, offered):
                 await self._cancelled(stream, offered)
                 return
-            if is_join(offered):
+            if is_a(Type.JOIN, offered):
                 await join(stream, offered, self._arriving.values())
                 return
             outputs = machine.handle(MessageReceived(offered), self._around.clock.now())

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from comity.control.exchange import SendFileRequest
 from comity.errors import Denied, TransferFailed
 from comity.policy.operation import Operation
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, FOLDER, Offer
 from comity.protocol.exchange.names import check_name
 from comity.services.exchange.content import Content, Outgoing
+from comity.services.exchange.finding import require
 from comity.services.exchange.folder import FolderContent
 from comity.services.exchange.planning import Plan, plan
 from comity.services.exchange.surroundings import Surroundings
@@ -68,7 +70,8 @@ async def make_offering(
     check_name(request.name)
     content = await threads.apart(open_content, fd)
     try:
-        return await _offering(around, threads, request.name, peer, content, queued)
+        described = await describe(around, threads, content, request.name, peer.key, request.signature)
+        return await _offering(around, threads, request.name, peer, content, described, queued)
     except BaseException:
         content.close()
         raise
@@ -89,14 +92,14 @@ async def _offering(
     name: str,
     peer: KnownPeer,
     content: Outgoing,
+    described: Described | None,
     queued: int | None,
 ) -> Offering:
     agreement, listing = peer.agreement.digest, content.listing
-    described = await describe(around, threads, content, name, peer.key)
     if queued is None:
         before = around.store.waiting(peer.key, agreement, name, content.size)
     else:
-        before = _waited(around, queued, agreement, content.size)
+        before = _waited(around, queued, agreement, content)
     basis = around.store.sent_before(peer.key, agreement, name)
     planned = await threads.apart(plan, content, sparse=content.sparse, basis=basis)
     check_announced(content.size, len(planned.edges))
@@ -119,10 +122,12 @@ async def _offering(
     return Offering(peer, offer, content, planned, operation, before)
 
 
-def _waited(around: Surroundings, row: int, agreement: str, size: int) -> StoredTransfer:
+def _waited(around: Surroundings, row: int, agreement: str, content: Outgoing) -> StoredTransfer:
     """The queued transfer, if it still waits and nothing about it is another now."""
-    stored = around.store.get(row)
-    if (stored.agreement, stored.bytes) != (agreement, size):
+    stored, queued = around.store.get(row), around.queue.get(row)
+    if queued is not None:
+        require(content.identity, queued.identity, queued.path)
+    if (stored.agreement, stored.bytes) != (agreement, content.size):
         raise Denied("what was queued is not what would be sent now")
     if stored.state not in ("queued", "interrupted"):
         raise TransferFailed(f"it is {stored.state} already", hint="run comity transfers")

@@ -1,4 +1,4 @@
-"""Files that are sent when their peer is there: kept in the database, in order, through restarts of both.
+"""Files and folders that are sent when their peer is there: kept in order, through restarts of both sides.
 
 One task a peer waits for its session, then sends what waits for it, the oldest first and one at a time. What
 stops on the way stays in its place and is tried again; what can't be sent any more (the file changed, the
@@ -13,14 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 
 from comity import limits
 from comity.control.exchange import QueueFileRequest, QueueResult, SendFileRequest
 from comity.errors import (
     ComityError,
     Denied,
-    FileUnusable,
     InvalidInput,
     PeerUnreachable,
     RateLimited,
@@ -35,8 +33,8 @@ from comity.protocol.exchange.layout import equal_edges
 from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.names import check_name
 from comity.services.exchange.cancelling import Cancelling
-from comity.services.exchange.content import Content
-from comity.services.exchange.finding import identity_of, reopen
+from comity.services.exchange.finding import reopen
+from comity.services.exchange.offering import open_content
 from comity.services.exchange.outbox import Outbox, check_limit
 from comity.services.exchange.records import record_failure, record_queued
 from comity.services.exchange.recovery import collect
@@ -64,14 +62,10 @@ class Queueing:
         around = self._around
         check_name(request.name)
         check_limit(request.limit)
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise FileUnusable(
-                "a folder cannot wait in the queue",
-                hint="send it now, or pack it: tar -cf NAME.tar FOLDER",
-            )
-        content = Content(fd)
-        check_announced(content.size, len(equal_edges(content.size)))
-        identity = identity_of(os.fstat(fd))
+        content = await asyncio.to_thread(open_content, fd)
+        content.close()
+        size, identity = content.size, content.identity
+        check_announced(size, len(equal_edges(size)))
         if not os.path.isabs(request.path):
             raise InvalidInput("a queued file is named by its whole path")
         os.close(await asyncio.to_thread(reopen, request.path, identity))
@@ -84,7 +78,7 @@ class Queueing:
                 service=SERVICE,
                 agreement=agreement,
                 name=request.name,
-                bytes=content.size,
+                bytes=size,
             )
             around.guard.require(operation)
         queue = around.queue
@@ -100,7 +94,7 @@ class Queueing:
             hostname=peer.hostname,
             address=peer.address,
             name=request.name,
-            bytes=content.size,
+            bytes=size,
             agreement=agreement,
             started=around.clock.now(),
             nonce=around.entropy.token(32).hex(),

@@ -4,12 +4,13 @@
 once the inbox has committed, ``give_up`` tells the peer why there is none. While it checks or waits for the
 disk it says so every few seconds, so that the peer doesn't take it for dead.
 
-A worker beside it hashes one chunk, and writes it if it is what was promised, while the next one arrives. A
-chunk is in hand until the machine has judged it, so that a crash costs one chunk that had arrived.
+A worker beside it hashes a few chunks in turn, and writes each if it is what was promised, while the next one
+arrives. They are in hand until the machine has judged them, in their order.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -46,9 +47,10 @@ from comity.protocol.exchange.events import (
 from comity.protocol.exchange.listing import Listing, parse_listing, parse_listing_frame
 from comity.protocol.exchange.manifest import RUNNING
 from comity.protocol.exchange.messages import (
+    Type,
     Working,
     encode_message,
-    is_chunk,
+    is_a,
     parse_chunk,
 )
 from comity.protocol.exchange.receiver import Receiver
@@ -83,7 +85,7 @@ class Receiving:
         self._basis = basis
         self._speak_every = speak_every
         self._spoken = clock.monotonic()
-        self._in_hand: tuple[int, int, Future[bytes]] | None = None  # index, length, digest
+        self._in_hand: deque[tuple[int, int, Future[bytes]]] = deque()  # index, length, digest
 
     def fill(
         self, create: Callable[[Listing | None], Part], threads: Threads, check: Check | None = None
@@ -156,20 +158,22 @@ class Receiving:
                 return outcome
 
     def _next(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
-        """Take one frame and do what follows from the one before."""
-        if self._in_hand is not None and not self._lane.ready():
-            return self._judge(assembly, worker)  # there is time
+        """Take one frame, or judge a chunk while there is none."""
+        if self._in_hand and (self._full() or not self._lane.ready()):
+            return self._judge(assembly, worker)
         try:
             body = self._lane.receive()
         except LinkLost:
-            self._judge(assembly, worker)  # what arrived before need not come again
+            self._judge_all(assembly, worker)  # what arrived before need not come again
             raise
-        outcome = self._judge(assembly, worker)
-        if outcome is not None:
-            return outcome
+        chunk = body is not None and is_a(Type.CHUNK, body)
+        if not chunk and not (self._machine.silent and body is not None and is_a(Type.PAGE, body)):
+            outcome = self._judge_all(assembly, worker)
+            if outcome is not None:
+                return outcome
         if body is None:
             return self._trouble(RemoteProtocolError("the peer ended the stream before its close"))
-        if not is_chunk(body):
+        if not chunk:
             return self._step(MessageReceived(bytes(body)), assembly, worker)
         try:
             index, piece = parse_chunk(body)
@@ -177,17 +181,27 @@ class Receiving:
             return self._trouble(error)
         place = self._machine.place(index)
         if place is None:
-            return self._step(ChunkArrived(index, len(piece), b""), assembly, worker)
-        self._in_hand = (index, len(piece), worker.submit(assembly.take, place[0], piece, place[1]))
+            outcome = self._judge_all(assembly, worker)
+            return outcome or self._step(ChunkArrived(index, len(piece), b""), assembly, worker)
+        if len(body) <= limits.FRAME_BYTES:
+            piece = memoryview(bytes(piece))  # its memory is the next frame's
+        self._in_hand.append((index, len(piece), worker.submit(assembly.take, place[0], piece, place[1])))
         return None
 
+    def _full(self) -> bool:
+        """Whether the memory of a chunk in hand is that of the next frame, or the first one is done."""
+        return len(self._in_hand) >= limits.LANE_FRAMES_KEPT or self._in_hand[0][2].done()
+
     def _judge(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
-        """Let the machine see the chunk in hand, if there is one."""
-        if self._in_hand is None:
-            return None
-        index, length, digest = self._in_hand
-        self._in_hand = None
+        """Let the machine see the first chunk in hand, once it is hashed."""
+        index, length, digest = self._in_hand.popleft()
         return self._step(ChunkArrived(index, length, digest.result()), assembly, worker)
+
+    def _judge_all(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
+        outcome = None
+        while self._in_hand and outcome is None:
+            outcome = self._judge(assembly, worker)
+        return outcome
 
     def _step(self, event: ReceiverEvent, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         for output in self._machine.handle(event, self._clock.now()):
