@@ -14,6 +14,8 @@ from comity.identity.keys import Identity
 from comity.protocol.statements import Predecessor
 from comity.protocol.succession import Certificate
 from comity.protocol.trust.evidence import verify_agreement
+from comity.storage.database import MEMORY, Database
+from comity.storage.schema import open_node_database
 from tests.trust.keys import predecessor, retirement
 from tests.trust.office import Office
 from tests.trust.site import Site, agree
@@ -229,6 +231,47 @@ async def test_a_thiefs_rotation_that_was_approved_is_revoked_with_the_key(
     await lab_b.trust.registered()
     await thief.read_mail()
     assert thief.trust.trusted_peers() == []
+
+
+async def test_a_partner_restored_from_an_old_backup_learns_of_a_retirement_again(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    """Its books say that all is well; the rendezvous tells who asks for slots for a key that has ended."""
+    await agree(lab_a, lab_b)
+    backup = copied(lab_b.db)
+    text = retirement(lab_a.identity, office.fingerprint, office.clock)
+    await lab_b.trust.retiring.told(lab_a.key, text)
+    assert lab_b.trust.known(lab_a.key) is None
+    restored = Site(office, "lab-b", 0x20, identity=lab_b.identity, db=backup)
+    assert restored.trust.known(lab_a.key) is not None, "this is what the backup holds"
+    await restored.trust.registered()
+    assert lab_a.key in restored.client.reserved, "so the rendezvous knows whom to tell"
+    await restored.trust.retiring.told(lab_a.key, text)
+    assert restored.trust.known(lab_a.key) is None
+
+
+async def test_a_retirement_that_the_rendezvous_withholds_is_given_by_hand(
+    office: Office, lab_a: Site, lab_b: Site
+) -> None:
+    await agree(lab_a, lab_b)
+    text = retirement(lab_a.identity, office.fingerprint, office.clock)
+    certificate = Certificate(key=lab_a.key.hex, retirement=text).to_json().decode()
+    owner = Site(office, "lab-a-new", 0x70)
+    await owner.trust.retiring.retire(control.RetireRequest(certificate=certificate))
+    assert lab_b.trust.known(lab_a.key) is not None, "nobody has told it"
+    office.retired.clear()
+    office.up = False  # not even there
+    request = control.RetireRequest(certificate=certificate, wait_seconds=1)
+    told = await lab_b.trust.retiring.retire(request)
+    assert (told.agreements_ended, told.published) == (1, False)
+    assert lab_b.trust.known(lab_a.key) is None
+
+
+def copied(db: Database) -> Database:
+    """A second database in memory with all that the first one holds."""
+    copy = open_node_database(MEMORY)
+    db._connection.backup(copy._connection)
+    return copy
 
 
 async def test_a_key_rotates_once(office: Office, lab_a: Site, lab_b: Site) -> None:

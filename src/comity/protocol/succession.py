@@ -121,6 +121,12 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return made
 
 
+def named_successor(rotation: str) -> PublicKey:
+    """Whom a rotation names, one that was verified when it was taken; RemoteProtocolError."""
+    said = decode(Envelope.from_json(rotation.encode()).payload, Rotation, limits.STATEMENT_BYTES)
+    return PublicKey.from_hex(said.successor)
+
+
 def open_retirement(key: PublicKey, text: str) -> Retirement:
     """The retirement of ``key``, which signed it; RemoteProtocolError."""
     envelope = Envelope.from_json(text.encode())

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from comity import limits
 from comity.errors import InvalidInput, NotInitialised
-from comity.storage.config import Config, format_config, parse_config
+from comity.storage.config import Config, parse_config
+from comity.storage.configedit import edit_config
 from comity.storage.failures import FilesReported
 from comity.storage.private import (
     check_private_file,
@@ -146,7 +147,8 @@ class Home:
         return parse_config(read_private(self.config, limits.CONFIG_BYTES))
 
     def write_config(self, config: Config) -> None:
-        """Replace the file whole, mode 0600; DiskFull, StorageUnusable."""
-        data = format_config(config)
+        """Replace the file whole, mode 0600, with a person's comments in it; DiskFull, StorageUnusable."""
+        there = read_private(self.config, limits.CONFIG_BYTES) if self.config.exists() else b""
+        data = edit_config(there, config)
         parse_config(data)  # never write what we would refuse to read
         write_private(self.config, data, replace=True)

@@ -174,14 +174,21 @@ class TrustStore:
         )
 
     def retired(self, key: PublicKey) -> RetiredKey | None:
-        found = [one for one in self.retired_keys() if one.key == key]
+        found = self._retired("WHERE key = ?", key.hex)
         return found[0] if found else None
 
     def retired_keys(self) -> list[RetiredKey]:
+        return self._retired("")
+
+    def _retired(self, condition: str, *values: str) -> list[RetiredKey]:
         rows = self._db.execute(
-            "SELECT key, at, reason, envelope, published FROM retired_key ORDER BY rowid"
-        ).fetchall()
-        return [RetiredKey(PublicKey.from_hex(row[0]), row[1], row[2], row[3], bool(row[4])) for row in rows]
+            f"SELECT key, at, reason, envelope, published FROM retired_key {condition} ORDER BY rowid",  # noqa: S608  constants above
+            values,
+        )
+        return [
+            RetiredKey(PublicKey.from_hex(row[0]), row[1], row[2], row[3], bool(row[4]))
+            for row in rows.fetchall()
+        ]
 
     def take_over(self, own: PublicKey) -> str | None:
         """Note under which key this realm's statements are signed now; the one before, where it changed."""

@@ -77,19 +77,17 @@ _REFUSALS: dict[str, type[ComityError]] = {
 class RendezvousAway(RendezvousUnreachable):
     """The rendezvous stopped in order, and says that another will be there ``within`` so many seconds."""
 
+    code = "rendezvous_restarting"
     default_hint = "wait a moment: this node returns by itself"
     within = 1
 
-    @classmethod
-    def told(cls, said: GoingAway) -> RendezvousAway:
-        """The error that a GoingAway stands for."""
-        error = cls("the rendezvous is being restarted")
-        error.within = said.within
-        return error
 
-
-def refusal(failure: Failure) -> ComityError:
-    """The error that a Failure stands for, its text made fit to show."""
+def refusal(failure: Failure | GoingAway) -> ComityError:
+    """The error that a Failure stands for, its text made fit to show; or that the server goes away."""
+    if isinstance(failure, GoingAway):
+        away = RendezvousAway("the rendezvous is being restarted")
+        away.within = failure.within
+        return away
     message = printable(failure.message, limits.CLAIM_BYTES) or "the rendezvous refused without a reason"
     return _REFUSALS.get(failure.code, RendezvousRefused)(message)
 

@@ -57,7 +57,7 @@ from comity.protocol.registry import (
 )
 from comity.protocol.statements import Predecessor
 from comity.transport.interface import Buffer, RendezvousListener
-from comity.transport.rendezvous_calls import Calls, RendezvousAway, check_address, encode_request, refusal
+from comity.transport.rendezvous_calls import Calls, check_address, encode_request, refusal
 from comity.transport.rendezvous_pushes import Pushes
 
 log = logging.getLogger("comity.transport")
@@ -237,9 +237,7 @@ class Connection:
                 if message.instance != self._instance:
                     raise SupersededHere("another daemon with this node's key has registered")
                 raise RendezvousUnreachable("a newer connection of this daemon took the place of this one")
-            case GoingAway():
-                raise RendezvousAway.told(message)
-            case Failure(id=0):
+            case GoingAway() | Failure(id=0):
                 raise refusal(message)
             case Challenge():
                 raise RemoteProtocolError("the rendezvous sent a challenge out of place")
