@@ -31,7 +31,7 @@ from comity.protocol.registry import (
     Resolved,
     Ticket,
 )
-from comity.rendezvous.options import parse_monitor
+from comity.rendezvous.options import parse_listen, parse_monitor
 from comity.sdk import rendezvous as server
 from tests.labs import COMITY
 from tests.rendezvous.client import Client, Refusal, dial, registered, relay_ready, relay_side
@@ -180,7 +180,7 @@ def test_only_this_machine_is_served_unless_asked(tmp_path: Path) -> None:
     for place in ("0.0.0.0:9465", ":9465", "192.0.2.1:9465", "example.org:9465"):
         with pytest.raises(InvalidInput, match="other machines"):
             parse_monitor(place, False)
-        assert parse_monitor(place, True)
+        assert parse_monitor(place, True) == parse_listen(place)
 
 
 async def test_quotas_hold_for_each_node_alone(tmp_path: Path) -> None:
