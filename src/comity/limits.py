@@ -166,6 +166,7 @@ FREE_SPACE_MARGIN = 64 * MIB  # left free on the receiver's disk
 
 # ── this node ─────────────────────────────────────────────────────────────────────────────────────────
 TRUSTED_PEERS = 10_000  # agreements in force
+MEMBERSHIPS = 16  # networks that one node is a member of
 PENDING_REQUESTS = 200
 OUTGOING_REQUESTS = 4  # unanswered requests to one peer that are remembered
 REQUESTS_BURST = 50  # handshake requests that are taken at once, of one partner or of all strangers

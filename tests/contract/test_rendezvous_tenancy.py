@@ -155,6 +155,10 @@ def test_keys_that_have_ended(books: Books) -> None:
     assert found is not None
     assert (found.how, found.reason) == ("retired", "stolen")
     assert books.tenancy.ended_key(OTHER) is None
+    for network in (1, 2, 2):
+        books.tenancy.end_member(KEY, network)
+    assert books.tenancy.ended_in(KEY) == {1, 2}
+    assert books.tenancy.ended_in(OTHER) == set()
 
 
 def test_who_keeps_slots_for_a_sender(books: Books) -> None:

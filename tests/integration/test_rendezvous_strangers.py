@@ -50,7 +50,7 @@ async def besieged(state: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     if SMALL:
         monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED", 40)
         monkeypatch.setattr(limits, "RENDEZVOUS_UNREGISTERED_PER_ADDRESS", 2)  # of 16 addresses
-        monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER", PATIENCE)  # nobody here has a heartbeat
+        monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER", 5 * PATIENCE)  # nobody here has a heartbeat
         async with serving(state) as join:
             yield join, os.getpid()
         return
@@ -142,7 +142,7 @@ async def came_from(address: str, join: JoinUrl) -> tuple[asyncio.StreamReader, 
 async def test_a_byte_at_a_time_keeps_a_connection_for_no_longer_than_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, inside: bool
 ) -> None:
-    monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER" if inside else "HELLO_TIMEOUT", 0.4)
+    monkeypatch.setattr(limits, "RENDEZVOUS_DEAD_AFTER" if inside else "HELLO_TIMEOUT", 2.0)
     caplog.set_level(logging.INFO, "comity.rendezvous")
     async with serving(tmp_path / "state") as join:
         client = await dial(join, node(join, "drip"))

@@ -198,7 +198,7 @@ class Desk:
     async def _reserve(self, node: NodeKey, request: Reserve) -> Done:
         def reserve(books: Books) -> list[Retired]:
             mailbox.reserve(books, *node, request)
-            return retiring.reminders(books, [bytes.fromhex(sender) for sender in request.senders])
+            return retiring.reminders(books, node[0], [bytes.fromhex(sender) for sender in request.senders])
 
         reminders = await self._scribe.run(reserve)
         here = self._presence.get(*node)

@@ -58,7 +58,9 @@ def restore(folder: Path, path: Path, passphrase: str, clock: Clock, who: str) -
 
     AlreadyInitialised where a key is there; AlreadyRunning, FileUnusable, WrongPassphrase.
     """
-    header, files = read_backup(path, passphrase, "rendezvous", {_KEY, _DATABASE, _URL, _LINEAGE})
+    header, files = read_backup(
+        path, passphrase, "rendezvous", {_KEY, _DATABASE, _URL, _LINEAGE}.__contains__
+    )
     if not {_KEY, _DATABASE, _URL} <= set(files):
         raise FileUnusable(f"{path} holds no rendezvous", hint="try another copy")
     state = State(folder)

@@ -133,6 +133,14 @@ CREATE INDEX reservations_sender ON reservations (sender, network);
 """
 
 SCHEMA_4 = """
+CREATE TABLE ended_members (
+    key BLOB NOT NULL,
+    network INTEGER NOT NULL REFERENCES networks,
+    PRIMARY KEY (key, network)
+) WITHOUT ROWID;
+"""
+
+SCHEMA_5 = """
 ALTER TABLE networks ADD COLUMN quotas TEXT NOT NULL DEFAULT '{}';
 
 ALTER TABLE letters ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
@@ -178,4 +186,4 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4)
+MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5)

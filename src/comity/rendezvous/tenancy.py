@@ -142,6 +142,12 @@ class Tenancy(Protocol):
 
     def ended_key(self, key: bytes) -> EndedKey | None: ...
 
+    def end_member(self, key: bytes, network: int) -> None:
+        """A key that has ended was a member there."""
+
+    def ended_in(self, key: bytes) -> set[int]:
+        """Of which networks a key that has ended was a member."""
+
     def note(self, act: Act) -> LogHead:
         """Append to the admin log; its head then."""
 

@@ -36,6 +36,7 @@ class MemoryTenancy:
         self._removals: dict[tuple[int, bytes], Removal] = {}
         self._released: set[tuple[int, str, bytes]] = set()
         self._ended: dict[bytes, EndedKey] = {}
+        self._ended_in: dict[bytes, set[int]] = {}
         self._acts: list[Act] = []
         self._relayed: dict[tuple[int, int, bytes], Relayed] = {}
         self._marks: dict[str, int] = {}
@@ -100,6 +101,12 @@ class MemoryTenancy:
 
     def ended_key(self, key: bytes) -> EndedKey | None:
         return self._ended.get(key)
+
+    def end_member(self, key: bytes, network: int) -> None:
+        self._ended_in.setdefault(key, set()).add(network)
+
+    def ended_in(self, key: bytes) -> set[int]:
+        return set(self._ended_in.get(key, ()))
 
     def note(self, act: Act) -> LogHead:
         self._acts.append(act)

@@ -105,6 +105,13 @@ class SqliteTenancy:
         ).fetchone()
         return None if row is None else EndedKey(*row)
 
+    def end_member(self, key: bytes, network: int) -> None:
+        self._db.execute("INSERT OR IGNORE INTO ended_members VALUES (?, ?)", (key, network))
+
+    def ended_in(self, key: bytes) -> set[int]:
+        rows = self._db.execute("SELECT network FROM ended_members WHERE key = ?", (key,))
+        return {int(network) for (network,) in rows}
+
     def note(self, act: Act) -> LogHead:
         self._db.execute(
             "INSERT INTO acts (at, who, act, network, detail) VALUES (?, ?, ?, ?, ?)",

@@ -73,9 +73,10 @@ def send_file(
 def sign_artifact(client: Client, path: str | os.PathLike[str]) -> SignArtifactResult:
     """Have the node stand for the file at ``path``, for whoever sends it; FileUnusable."""
     descriptor = open_to_send(path)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileUnusable("a folder cannot be signed", hint="pack it: tar -cf NAME.tar FOLDER")
     with open(descriptor, "rb") as file:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise FileUnusable("a folder cannot be signed", hint="pack it: tar -cf NAME.tar FOLDER")
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         request = SignArtifactRequest(f"sha256:{digest}", file.tell())
     return client.ask(asks.sign_artifact(request))
