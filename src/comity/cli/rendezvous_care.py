@@ -172,7 +172,7 @@ def _standing(result: RendezvousStatus) -> Iterator[str]:
         yield f"  {check.name.capitalize()}: {'ok' if check.ok else 'FAILED'}, {check.detail}"
     backup_at = wording.moment(result.backup_at) if result.backup_at else "never"
     yield f"  Backup: {backup_at}"
-    yield f"  Database: {wording.size(result.database_bytes)}"
+    yield f"  Size of the database: {wording.size(result.database_bytes)}"
     open_now = ", ".join(f"{kind}: {count}" for kind, count in sorted(result.connections.items()) if count)
     yield f"  Connections: {open_now or 'none'}; relay lanes: {result.lanes}"
     refused = ", ".join(f"{code}: {count}" for code, count in sorted(result.refusals.items()))
