@@ -29,12 +29,14 @@ _COMMAND_SECONDS = 100.0
 _LOOK_EVERY = 0.05
 
 
-def eventually(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Return once ``holds()``; AssertionError after ``seconds``."""
+def eventually(
+    holds: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = _LOOK_EVERY
+) -> None:
+    """Return once ``holds()``, which is asked ``every`` so many seconds; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(_LOOK_EVERY)
+        time.sleep(every)
 
 
 def kill(pid: int) -> None:

@@ -223,6 +223,7 @@ def gone(lab: Lab, peer: Lab) -> None:
     eventually(
         lambda: not peers.find(lab.client, FindRequest(peer.hostname)).online,
         f"the rendezvous misses {peer.hostname}",
+        every=0.5,  # it answers such questions only so often
     )
 
 

@@ -31,8 +31,21 @@ def test_list_says_where_each_value_was_said(
     assert found["listen"] == ("127.0.0.1:9100", "environment")
     assert found["public"] == (False, "default")
     lines = comity(["config", "list"]).out.splitlines()
-    assert lines[0].split() == ["SETTING", "VALUE", "FROM"]
-    assert ["listen", "127.0.0.1:9100", "COMITY_LISTEN"] in [line.split() for line in lines]
+    assert lines[0].split() == ["SETTING", "FLAG", "VARIABLE", "FROM", "VALUE"]
+    shown = [line.split() for line in lines]
+    assert ["listen", "--listen", "COMITY_LISTEN", "COMITY_LISTEN", "127.0.0.1:9100"] in shown
+    assert ["public", "-", "COMITY_PUBLIC", "default", "false"] in shown
+
+
+def test_a_persons_comments_stay(comity: Typed, home: Home) -> None:
+    home.config.write_text("# ask ana first\n" + home.config.read_text() + "# the end\n")
+    assert comity(["config", "set", "listen", "127.0.0.1:9100"]).status == 0
+    assert comity(["config", "set", "tags", "lung"]).status == 0
+    written = home.config.read_text()
+    assert written.startswith("# ask ana first\nhostname")
+    assert written.endswith("# the end\n")
+    assert home.config.stat().st_mode & 0o777 == 0o600
+    assert listed(comity)["tags"] == (["lung"], "file")
 
 
 def test_set_and_get(comity: Typed, home: Home) -> None:

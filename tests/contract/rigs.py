@@ -23,6 +23,7 @@ from comity.identity.keys import Identity, PublicKey
 from comity.protocol.registry import RelayOffer
 from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.server import Server
+from comity.transport.bounds import Bounds
 from comity.transport.interface import Gate, Network, Rendezvous, Stream
 from comity.transport.memory import MemoryNetwork
 from comity.transport.memory_registry import MemoryRegistry
@@ -31,6 +32,7 @@ from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.simulation import Simulation, run_simulation
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 from tests.integration.transport_nodes import ListGate
 from tests.worlds import Diary, Signer, Town, identity_of
 
@@ -245,6 +247,8 @@ class RealRig:
             self.entropy,
             _instance(name, claim),
             "127.0.0.1:0" if claim.listen else None,
+            Bounds(relay_head_start=30, punch_head_start=30),  # a busy machine's direct path wins, too
+            way=lambda _: Way.to(client.authority),
         )
         return Site(name, identity.public, signer, *_typed(client, diary, network, gate))
 

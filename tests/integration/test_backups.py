@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from comity.sdk.home import card, init
 from comity.storage.home import Home
 from comity.storage.schema import open_node_database
 from tests.cli.fake_daemon import JOIN, new_home, short_folder
+from tests.labs import eventually
 from tests.rendezvous.client import registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.program import running
@@ -87,8 +89,20 @@ def test_what_a_backup_and_a_restore_refuse(folder: Path, monkeypatch: pytest.Mo
         identity.restore(folder / "backup", "another", folder / "new")
     with pytest.raises(FileUnusable, match="another kind: identity"):
         admin.restore(folder / "backup", PASSPHRASE, folder / "state")
+    os.mkfifo(folder / "pipe")
+    for unusable in ("nothing", "pipe", "."):
+        with pytest.raises(FileUnusable):
+            identity.restore(folder / unusable, PASSPHRASE, folder / "new")
     with pytest.raises(FileUnusable):
-        identity.restore(folder / "nothing", PASSPHRASE, folder / "new")
+        identity.backup(folder / "nowhere" / "backup", PASSPHRASE, home.path)
+    (folder / "link").symlink_to(folder / "target")
+    with pytest.raises(AlreadyInitialised, match="exists already"):
+        identity.backup(folder / "link", PASSPHRASE, home.path)
+    assert not (folder / "target").exists()
+    greedy = (folder / "backup").read_bytes().replace(b'"passes":3', b'"passes":64')
+    (folder / "greedy").write_bytes(greedy)
+    with pytest.raises(FileUnusable):  # at once: a forged header can't ask for minutes of work
+        identity.restore(folder / "greedy", PASSPHRASE, folder / "new")
     home.lease.write_text('{"host": "elsewhere", "pid": 1, "boot": "", "runtime": ""}')
     home.lease.chmod(0o600)
     with pytest.raises(AlreadyRunning, match="elsewhere"):
@@ -156,6 +170,13 @@ async def test_a_rendezvous_moves_with_its_mail_names_and_invitations(folder: Pa
             await asyncio.to_thread(admin.restore, file, PASSPHRASE, new)
 
 
+def registered_at(home: Path) -> str | None:
+    """Start the node; its address, once the rendezvous has told it."""
+    daemon.start(home)
+    eventually(lambda: daemon.status(home).rendezvous_state == "registered", "it is registered")
+    return daemon.status(home).address
+
+
 async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(folder: Path) -> None:
     home, copy = folder / "home", folder / "copy"
     async with running(folder / "old") as (_, join):
@@ -163,7 +184,7 @@ async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(fol
         def first() -> str | None:
             init(InitRequest(hostname="lab-a", join=str(join)), home=home)
             try:
-                address = daemon.start(home).status.address
+                address = registered_at(home)
                 identity.backup(folder / "node.backup", PASSPHRASE, home)
                 admin.backup(folder / "server.backup", PASSPHRASE, folder / "old")
                 return address
@@ -178,7 +199,7 @@ async def test_a_running_node_is_backed_up_and_returns_when_told_the_new_url(fol
             identity.restore(folder / "node.backup", PASSPHRASE, copy)
             config.change("join", str(moved), copy)
             try:
-                assert daemon.start(copy).status.address == address == "1:0001.0000.0010"
+                assert registered_at(copy) == address == "1:0001.0000.0010"
             finally:
                 daemon.stop(copy)
 

@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("COMITY_TEST_KILLS", "3"))
 Attack = Callable[[sqlite3.Connection], object]
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,7 @@ def countersigned(lab: Lab, least: int) -> None:
     eventually(
         lambda: any(one.size >= least for one in audit.witnesses(lab.client).witnesses),
         f"{least} entries of {lab.hostname} are countersigned",
+        150,  # after one request that failed, the next is a minute later
     )
 
 
@@ -178,9 +179,9 @@ def test_flipped_deleted_and_rebuilt_logs_are_found_offline(here: Region) -> Non
         assert str(signed) in found["problem"]
     assert "countersigned" in refused(a, "--checkpoint", held, command="verify")["problem"]
     # The partner finds it by itself, says so to its own people, and the log's own node learns it.
-    eventually(lambda: bool(audit.witnesses(b.client).conflicts), "lab E has noticed", 90)
+    eventually(lambda: bool(audit.witnesses(b.client).conflicts), "lab E has noticed", 150)
     assert any("CONTRADICTION in the log of lab-d-trainer" in line for line in b.read("audit", "witnesses"))
-    eventually(lambda: audit.witnesses(a.client).problem != "", "lab D is told")
+    eventually(lambda: audit.witnesses(a.client).problem != "", "lab D is told", 150)
     assert refused(a, command="verify")["problem"]
 
 

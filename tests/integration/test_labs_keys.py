@@ -49,6 +49,28 @@ def test_a_stolen_key_is_retired_by_its_certificate(place: Region) -> None:
     assert "key.retired" in kinds
 
 
+def test_a_thief_who_rotates_first_is_put_out_by_the_old_keys_certificate(place: Region) -> None:
+    one, two = place.pair()
+    certificate = place.folder / "safe.json"
+    shutil.copy(one.home / "retirement.json", certificate)
+    thief = one
+    thief.ask("down")
+    thief.ask("identity", "rotate")
+    thief.up()
+    eventually(lambda: two.ask("pending")["pending"] != [], "the thief asks to be trusted instead")
+    two.ask("approve", "lab-a-trainer")  # and is
+    eventually(lambda: len(two.ask("trust")["trusted"]) == 1, "the thief is trusted")
+    owner = place.lab("lab-a-new")
+    owner.ask("identity", "retire", "--certificate", str(certificate))
+    eventually(lambda: two.ask("trust")["trusted"] == [], "nothing is trusted any more")
+    eventually(lambda: thief.ask("status")["rendezvous_state"] == "refused", "the thief is turned out")
+    assert two.refused("ping", "lab-a-trainer").code in ("untrusted_peer", "unknown_peer")
+    owner.ask("down")
+    owner.ask("init", "--rename", "--hostname", "lab-a-trainer")
+    owner.ask("up")
+    assert owner.ask("status")["hostname"] == "lab-a-trainer", "the name is its owner's again"
+
+
 def test_a_partner_who_was_away_hears_of_it_when_it_comes_back(place: Region) -> None:
     one, two = place.pair()
     two.kill()

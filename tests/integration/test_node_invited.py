@@ -15,6 +15,7 @@ from comity.sdk import daemon
 from comity.sdk import rendezvous as admin
 from comity.sdk.home import init
 from tests.cli.fake_daemon import short_folder
+from tests.labs import eventually
 from tests.rendezvous.program import running
 
 
@@ -42,7 +43,8 @@ async def test_join_by_invitation_and_start_without_a_person(
             monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
             try:
                 for _ in range(2):  # the second time it is known by its key
-                    assert daemon.start(first).status.address == "2:0002.0000.0010"
+                    daemon.start(first)
+                    eventually(lambda: daemon.status(first).address == "2:0002.0000.0010", "it is admitted")
                     daemon.stop(first)
             finally:
                 daemon.stop(first)

@@ -23,7 +23,7 @@ from tests.rendezvous.client import Refusal, dial, last_words, registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.server import serving
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

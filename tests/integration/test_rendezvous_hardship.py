@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 import secrets
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,33 @@ async def test_a_node_that_does_not_read_is_told_no_more_and_dropped(
     assert [(one["code"], one["reason"]) for one in said] == [
         ("timed_out", "the node does not read what it is told")
     ]
+
+
+async def test_nodes_that_do_not_read_fill_no_more_than_they_may_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once so much waits for all, each node has one message waiting; who reads is served as before."""
+    async with AsyncExitStack() as stack:
+        join = await stack.enter_async_context(serving(tmp_path / "state", rates=UNHURRIED))
+        watcher = await stack.enter_async_context(registered(join, node(join, "watcher")))
+        deaf, also = [
+            await stack.enter_async_context(registered(join, node(join, name))) for name in ("deaf", "also")
+        ]
+        while await post(watcher, deaf.who, bytes(limits.MAIL_BYTES), keep=False):
+            pass
+        monkeypatch.setattr(limits, "RENDEZVOUS_QUEUES_BYTES", limits.RENDEZVOUS_QUEUE_BYTES)
+        while await post(watcher, also.who, bytes(limits.MAIL_BYTES), keep=False):
+            pass
+        monkeypatch.undo()
+        more = 0
+        while await post(watcher, also.who, bytes(limits.MAIL_BYTES), keep=False):
+            more += 1
+        assert (
+            more * limits.MAIL_BYTES * 4 // 3 > limits.RENDEZVOUS_QUEUE_BYTES // 2
+        )  # its own queue had room
+        deaf.channel.abort()
+        await until_offline(watcher, "deaf")
+        assert await online(watcher, "also")
 
 
 async def test_a_deaf_node_s_requests_wait_for_its_reading(tmp_path: Path) -> None:

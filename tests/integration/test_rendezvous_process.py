@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from comity.errors import LinkLost
 from comity.identity.card import JoinUrl
 from comity.identity.keys import Identity
-from comity.protocol.registry import Post, Posted
+from comity.protocol.registry import Done, GoingAway, Post, Posted
 from tests.rendezvous.client import Client, Refusal, registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.program import LOOPBACK, READY, running, start
@@ -32,10 +33,14 @@ async def test_files_and_modes_and_a_clean_end(tmp_path: Path) -> None:
         assert (
             Identity.from_pem((state / "rendezvous.key").read_bytes()).public.fingerprint == join.fingerprint
         )
-        async with registered(join, node(join, "lab-a")) as client:
+        older = dataclasses.replace(node(join, "lab-b"), newest=1)  # it doesn't know going-away
+        async with registered(join, node(join, "lab-a")) as client, registered(join, older) as second:
             assert await program.end() == 0
+            assert (await client.push(GoingAway)).within == 1
             with pytest.raises(LinkLost, match="closed"):
                 await client.hear()
+            with pytest.raises(Refusal, match="rendezvous_refused: the rendezvous is being restarted"):
+                await second.answer(Done)
     assert program.log[-1].endswith(" info stopped")
     assert not list(state.glob(".*"))
 

@@ -120,15 +120,15 @@ def test_no_forbidden_syn_leaves_and_of_a_hundred_addresses_eight_are_tried() ->
 
 
 def test_a_partner_that_asks_for_punches_without_end_gets_so_many_and_no_more() -> None:
-    calls = [punch(batch) for batch in batches([f"192.0.2.{number}" for number in range(1, 241)])]
+    addresses = [f"192.0.2.{number}" for number in range(1, 241)]
+    calls = [punch(batch) for batch in batches(addresses)]
     with Lab("nat", "nat") as lab, world(lab) as here, Capture(lab, "a", here.folder) as capture:
         began = time.monotonic()
         with hostile(here, calls):
+            wait_for(lambda: set(addresses) & set(elsewhere(here, capture)), "the first are tried")
             time.sleep(limits.PUNCH_SECONDS + 1)
         seconds = time.monotonic() - began
-        tried = {
-            address: n for address, n in elsewhere(here, capture).items() if address.startswith("192.0.2.")
-        }
+        tried = {address: n for address, n in elsewhere(here, capture).items() if address in addresses}
     answered = limits.PUNCHES_BURST + seconds * limits.PUNCHES_PER_SECOND + 1
     assert limits.CANDIDATES <= len(tried) <= answered * limits.CANDIDATES < len(calls) * limits.CANDIDATES
     assert max(tried.values()) <= limits.PUNCH_SYNS

@@ -68,4 +68,5 @@ def test_one_inbound_port_from_the_partner_is_enough_for_direct() -> None:
         lab.admit("b", 9100, source=lab.plan.outside(1).hosts[0])
         with world(lab, a=OFF, b=OFF, b_flags=("--listen", "0.0.0.0:9100")) as here:
             wait_for(lambda: here.a.path() == "direct", "the session is direct")
-            assert path_after_sending(here) == {"direct"}
+            # Once is enough: the relay may be quicker than a busy machine's own connection.
+            wait_for(lambda: path_after_sending(here) == {"direct"}, "files take the direct path")

@@ -81,7 +81,11 @@ def test_path_and_time_to_first_byte(row: Row) -> None:
     with made as lab, world(lab, fresh=row.fresh) as here:
         if row.path is not None and not FULL:  # who is first in a race is up to the machine
             wait_for(lambda: here.a.path() == row.path, f"the session is {row.path}")
-        sent = _send(here, _SLOW_MEBIBYTES if row.line and row.line.loss else MEBIBYTES, row)
+        mebibytes = _SLOW_MEBIBYTES if row.line and row.line.loss else MEBIBYTES
+        for _ in range(1 if FULL else 5):  # neither is which link a busy machine makes in time
+            sent = _send(here, mebibytes, row)
+            if row.path in (None, sent.result.path):
+                break
         assert sent.first_byte < within(row.seconds)
         if row.path is not None:
             assert (sent.result.path, sent.share > 0.9 or not FULL) == (row.path, True)

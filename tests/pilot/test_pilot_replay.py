@@ -84,6 +84,7 @@ def test_two_labs_connect_share_a_model_and_part(stage: Stage) -> None:
         )
 
 
+TAG = "lung-cancer-study"
 SITES = (
     "johns-hopkins-trainer",
     "mayo-clinic-trainer",
@@ -112,8 +113,10 @@ def test_a_consortium_of_five_sites_trusts_its_aggregator(stage: Stage) -> None:
     for step in before_start:
         play(aggregator, step)
     aggregator.said("pilotctl", "daemon", "start", *REGISTRY)
-    listed = sites[0].said("pilotctl", "peers", "--tag", "lung-cancer-study")
-    assert "fl-aggregator" in listed[1]
+    eventually(
+        lambda: any("fl-aggregator" in line for line in sites[0].said("pilotctl", "peers", "--tag", TAG)),
+        "the aggregator is found by its tag",
+    )
 
     handshake = after[0]
     assert handshake.command.startswith('pilotctl handshake fl-aggregator "Site 3 trainer')

@@ -21,6 +21,7 @@ from comity.protocol.registry import (
     RELAY_READY,
     Challenge,
     Failure,
+    GoingAway,
     Mail,
     NodeMessage,
     Register,
@@ -57,7 +58,7 @@ class Client:
         self.channel = channel
         self.who = who
         self.clock = clock
-        self.pushed: list[Mail | RelayOffer | Superseded] = []
+        self.pushed: list[Mail | RelayOffer | Superseded | GoingAway] = []
         self.numbers = itertools.count(1)
         self.nonce = b""
 
@@ -78,7 +79,7 @@ class Client:
                 return message
             if isinstance(message, Failure):
                 raise Refusal(message)
-            assert isinstance(message, Mail | RelayOffer | Superseded), message
+            assert isinstance(message, Mail | RelayOffer | Superseded | GoingAway), message
             self.pushed.append(message)
 
     async def ask(self, message: NodeMessage, expected: type[M]) -> M:
@@ -92,7 +93,7 @@ class Client:
         """The oldest push that nobody took yet."""
         if not self.pushed:
             message = await self.hear()
-            assert isinstance(message, Mail | RelayOffer | Superseded), message
+            assert isinstance(message, Mail | RelayOffer | Superseded | GoingAway), message
             self.pushed.append(message)
         first = self.pushed.pop(0)
         assert isinstance(first, expected), first

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from comity import limits
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
-from comity.protocol.registration import Claim
+from comity.protocol.registration import OLDEST_VERSION, VERSION, Claim
 from comity.protocol.registry import Open, Register
 from comity.protocol.statements import (
     Predecessor,
@@ -33,6 +33,7 @@ class Registrant:
     public: bool = False
     tags: tuple[str, ...] = ()
     instance: str = "0" * 32
+    newest: int = VERSION
     claimed: PublicKey | None = None
     lifetime: int = 60
     sealing_lifetime: int = limits.SEALING_KEY_LIFETIME
@@ -46,7 +47,7 @@ class Registrant:
         return self.identity.public.raw
 
     def open(self) -> Open:
-        return Open(oldest=1, newest=1, network=self.network, instance=self.instance)
+        return Open(oldest=OLDEST_VERSION, newest=self.newest, network=self.network, instance=self.instance)
 
     def register(self, nonce: bytes, now: float, request: int = 1) -> Register:
         return Register(

@@ -20,7 +20,7 @@ from pathlib import Path
 from comity.rendezvous.__main__ import main
 from tests.rendezvous.program import READY
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 class Nursery:

@@ -5,11 +5,13 @@ one of several ways, holds its connection for as long as it may, and comes again
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from OpenSSL import SSL
 
@@ -27,6 +29,7 @@ _PAUSE = 0.5  # before somebody comes again
 _HOLD = 60.0  # for as long as the server lets it
 _ADDRESSES = 16
 WAYS = 10
+_TELL = 0.2
 UPGRADE = (
     b"GET /comity HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -131,17 +134,52 @@ class Crowd:
         return await SecureChannel.connect(sock, self._credentials, self._join.fingerprint)
 
 
+class Watched:
+    """The crowd as the test sees it: how often somebody came, and in how many ways."""
+
+    def __init__(self) -> None:
+        self.came = self.ways = 0
+
+
 @asynccontextmanager
-async def crowd(join: JoinUrl, count: int) -> AsyncIterator[Crowd]:
-    """So many strangers at ``join``, all gone at the end."""
-    made = Crowd(join)
-    tasks = [asyncio.create_task(made.stranger(number)) for number in range(count)]
+async def crowd(join: JoinUrl, count: int) -> AsyncIterator[Watched]:
+    """So many strangers at ``join``, in a process of their own, all gone at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.rendezvous.strangers",
+        str(join),
+        str(count),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    watched = Watched()
+
+    async def watch() -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            watched.came, watched.ways = map(int, line.split())
+
+    watching = asyncio.create_task(watch())
     try:
-        yield made
+        yield watched
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        process.kill()
+        await process.wait()
+        await watching
+
+
+async def _main() -> None:
+    count = int(sys.argv[2])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count + 100, hard)), hard))
+    made = Crowd(JoinUrl.parse(sys.argv[1]))
+    tasks = [asyncio.create_task(made.stranger(number)) for number in range(count)]
+    while not tasks[0].done():  # somebody ends this process
+        sys.stdout.write(f"{made.came.total()} {len(made.came)}\n")
+        sys.stdout.flush()
+        await asyncio.sleep(_TELL)
 
 
 async def _say(sock: socket.socket, data: bytes) -> None:
@@ -157,3 +195,7 @@ async def _drip(sock: socket.socket, data: bytes) -> None:
 async def _until_closed(sock: socket.socket) -> None:
     while await asyncio.get_running_loop().sock_recv(sock, 65536):
         pass
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

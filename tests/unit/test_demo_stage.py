@@ -100,8 +100,8 @@ def test_a_stubborn_process_is_ended_by_its_id() -> None:
     started = time.monotonic()
     end_daemon(child.pid)
     assert not is_alive(child.pid)  # ended, though nobody has collected it yet
-    assert time.monotonic() - started < 20
-    assert child.wait(5) == -signal.SIGKILL
+    assert time.monotonic() - started < 55
+    assert child.wait(60) == -signal.SIGKILL
     end_daemon(child.pid)  # nothing to end any more
 
 

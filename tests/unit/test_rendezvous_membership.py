@@ -202,6 +202,29 @@ def test_a_rotated_key_passes_its_membership_and_its_name_on(books: MemoryBooks)
     assert books.nodes.count(2) == 1
 
 
+def test_a_thief_who_rotated_first_loses_what_that_brought(books: MemoryBooks) -> None:
+    """And so does whom the thief's key was rotated to; a network by invitation is not entered that way."""
+    invite(books, uses=2)
+    owner = registrant("lab-a")
+    enter(books, owner)
+    thief, second = (Registrant(SERVER, hostname="lab-a", network=2) for _ in range(2))
+    thief = replace(thief, predecessor=predecessor(owner.identity, thief.identity, SERVER, CLOCK, network=2))
+    enter(books, thief)
+    again = predecessor(thief.identity, second.identity, SERVER, CLOCK, network=2)
+    enter(books, replace(second, predecessor=again))
+    text = retirement(owner.identity, SERVER, CLOCK)
+    said = open_retirement(owner.identity.public, text)
+    outcome = retiring.retire(books, owner.identity.public, said, text, NOW, Identity.generate().public)
+    assert outcome.ended == ((2, second.key),)
+    assert books.nodes.count(2) == 0
+    with pytest.raises(KeyRetired):
+        enter(books, thief)
+    for late in (second, replace(second, predecessor=None)):
+        with pytest.raises(NotAdmitted):
+            enter(books, late)
+    assert enter(books, registrant("lab-a")).hostname == "lab-a", "the name is its owner's to take"
+
+
 def test_a_rotation_brings_no_other_name(books: MemoryBooks) -> None:
     invite(books)
     old = registrant("lab-a")

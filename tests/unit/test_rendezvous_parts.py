@@ -36,6 +36,8 @@ class Somebody:
 
     def supersede(self, instance: str) -> None: ...
 
+    def go_away(self, within: int) -> None: ...
+
 
 def test_who_is_online() -> None:
     presence, older, newer = Presence(), Somebody(), Somebody()

@@ -12,6 +12,7 @@ from comity.errors import ComityError
 from comity.identity.keys import Identity
 from comity.protocol.registration import (
     TRANSITIONS,
+    VERSION,
     Admit,
     Admitted,
     Denied,
@@ -76,7 +77,7 @@ def test_the_way_in(node: Registrant) -> None:
     entry = entry_of(node)
     (said,) = entry.handle(node.open(), NOW)
     assert isinstance(said, Say)
-    assert (said.message.version, said.message.nonce, said.message.time) == (1, NONCE.hex(), int(NOW))
+    assert (said.message.version, said.message.nonce, said.message.time) == (VERSION, NONCE.hex(), int(NOW))
     (admit,) = entry.handle(node.register(NONCE, NOW), NOW)
     assert isinstance(admit, Admit)
     assert (admit.claim.key, admit.claim.hostname, admit.claim.network) == (node.identity.public, "lab-a", 1)
@@ -134,7 +135,14 @@ def test_every_transition_is_from_and_to_a_phase() -> None:
     assert set(TRANSITIONS.values()) == set(Phase) - {Phase.ARRIVED}
 
 
-@pytest.mark.parametrize(("oldest", "newest"), [(2, 9), (1000, 1000)])
+def test_a_node_of_the_version_before(node: Registrant) -> None:
+    entry = entry_of(node)
+    (said,) = entry.handle(Open(oldest=1, newest=1, network=1, instance="0" * 32), NOW)
+    assert isinstance(said, Say)
+    assert (said.message.version, entry.version) == (1, 1)
+
+
+@pytest.mark.parametrize(("oldest", "newest"), [(VERSION + 1, 9), (1000, 1000)])
 def test_no_common_version(node: Registrant, oldest: int, newest: int) -> None:
     message = Open(oldest=oldest, newest=newest, network=1, instance="0" * 32)
     assert refusal([*entry_of(node).handle(message, NOW)], final=True).code == "version_mismatch"

@@ -274,6 +274,20 @@ def test_migrations_are_applied_once_and_in_order(folder: Path) -> None:
             assert db.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
+def test_a_migration_keeps_a_copy_of_what_was(folder: Path) -> None:
+    more = (*NOTES, "DROP TABLE notes;\nCREATE TABLE notes (text TEXT, at INTEGER);\n")
+    with Database(folder / "node.db", NOTES) as db:
+        write(db, "old")
+    assert [path.name for path in folder.iterdir()] == ["node.db"]
+    with Database(folder / "node.db", more) as db:
+        assert notes(db) == []
+    kept = folder / "node.db.schema-1"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert sorted(path.name for path in folder.iterdir()) == ["node.db", "node.db.schema-1"]
+    with Database(kept, NOTES) as db:  # the older program can go on from it
+        assert notes(db) == ["old"]
+
+
 def test_opening_an_up_to_date_file_writes_nothing(folder: Path) -> None:
     """On a full disk, what is there can still be looked at."""
     Database(folder / "node.db", NOTES).close()

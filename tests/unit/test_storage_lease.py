@@ -94,7 +94,7 @@ def test_second_daemon_is_refused_by_name(
 
 def test_killed_daemon_is_succeeded(home: Home, runtime: Runtime, daemon: subprocess.Popen[bytes]) -> None:
     daemon.send_signal(signal.SIGKILL)
-    daemon.wait(10)
+    daemon.wait(60)
     assert read_holder(home) is not None, "kill -9 leaves the lease behind"
     with Lease.acquire(home, runtime):
         holder = read_holder(home)
@@ -149,7 +149,7 @@ def test_without_locks_the_pid_tells() -> None:
     here = Machine("lab-a", os.getpid(), "boot-1")
     alive = Holder(host="lab-a", pid=os.getppid(), boot="boot-1", runtime="")
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        child.wait(10)
+        child.wait(60)
     dead = Holder(host="lab-a", pid=child.pid, boot="boot-1", runtime="")
     ours = Holder(host="lab-a", pid=here.pid, boot="boot-1", runtime="")
     assert not is_stale(alive, here, None)

@@ -122,6 +122,7 @@ def from_server() -> Bodies:
         "relay offer": registry.RelayOffer(peer=A, call=CALL, ticket=TICKET),
         "retired": registry.Retired(key=A, retirement=sign(statements.retirement()).decode()),
         "superseded": registry.Superseded(instance=INSTANCE),
+        "going-away": registry.GoingAway(within=7),
         "failure": registry.Failure(id=2, code="unknown_peer", message="no node of that name"),
     }  # fmt: skip
     return {name: registry.encode_message(message) for name, message in said.items()}

@@ -15,13 +15,16 @@ config = Group("config", help="Read and change this node's settings; the node ne
 @command("list", example="comity config list")
 @click.pass_obj
 def list_(output: Output) -> None:
-    """List every setting, its value, and where it was said: environment, file, credential or default.
+    """List every setting, where it can be said, where it was, and its value.
 
-    A flag of comity up goes before all of them, for that start.
+    A flag of comity up goes before the variable, for that start; the variable goes before config.toml.
     """
     result = settings.list_settings()
-    rows = [(each.name, _text(each.value) or "-", _origin(each)) for each in result.settings]
-    output.show(result, table(("SETTING", "VALUE", "FROM"), rows))
+    rows = [
+        (each.name, each.flag or "-", each.variable, _origin(each), _text(each.value) or "-")
+        for each in result.settings
+    ]
+    output.show(result, table(("SETTING", "FLAG", "VARIABLE", "FROM", "VALUE"), rows))
 
 
 @command("get", example="comity config get listen")

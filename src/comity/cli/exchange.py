@@ -1,13 +1,14 @@
-"""Files: send-file, received, transfers, cancel."""
+"""Files: send-file, sign-artifact, received, transfers, cancel."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import click
 
 from comity import limits
-from comity.cli import wording
+from comity.cli import files, wording
 from comity.cli.commands import command, rate, seconds
 from comity.cli.output import Output, table
 from comity.cli.progress import TransferDisplay, WatchDisplay
@@ -19,6 +20,7 @@ from comity.control import (
     Transfer,
     TransfersResult,
 )
+from comity.errors import FileUnusable, InvalidInput
 from comity.sdk import exchange as sdk
 from comity.sdk.client import Client
 
@@ -28,16 +30,49 @@ from comity.sdk.client import Client
 @click.argument("path", type=click.Path())
 @click.option("--limit", type=rate, metavar="RATE", help="Send at most so much a second, such as 50MB/s.")
 @click.option("--queue", is_flag=True, help="Return at once; it is sent when the peer is there.")
+@click.option("--signature", metavar="FILE", help="Who stands for it, where a charter wants another than us.")
 @click.pass_obj
-def send_file(output: Output, peer: str, path: str, limit: int | None, queue: bool) -> None:
+def send_file(
+    output: Output, peer: str, path: str, limit: int | None, queue: bool, signature: str | None
+) -> None:
     """Send the file or folder at PATH to a trusted PEER, and return once its signed receipt is here."""
     if queue:
+        if signature is not None:
+            raise InvalidInput("--signature goes with a file that is sent now", hint="leave --queue out")
         waiting = sdk.queue_file(Client(), peer, path, limit=limit)
         output.show(waiting, _queued(waiting))
         return
     display = TransferDisplay(output)
-    result = sdk.send_file(Client(), peer, path, display.update, limit=limit)
+    signed = None if signature is None else _signature(signature)
+    result = sdk.send_file(Client(), peer, path, display.update, limit=limit, signature=signed)
     output.show(result, display.finish(result))
+
+
+@command("sign-artifact", example="comity sign-artifact model-x.safetensors --out model-x.signature.json")
+@click.argument("path", type=click.Path())
+@click.option("--out", metavar="FILE", required=True, help="Where the signature goes: a new file.")
+@click.pass_obj
+def sign_artifact(output: Output, path: str, out: str) -> None:
+    """Stand for the file at PATH with this node's key, so that others may send it where you must have signed.
+
+    A charter names approved signers of an asset. Give the signature to the party that sends the file.
+    """
+    result = sdk.sign_artifact(Client(), path)
+    files.write_new(out, result.signature + "\n")
+    lines = (
+        f"Signature of {os.path.basename(path)} written to {out}",
+        f"  Digest: {result.digest}",
+        f"  Signed by: {result.fingerprint}",
+        f"The sender runs: comity send-file PEER PATH --signature {os.path.basename(out)}",
+    )
+    output.show(result, lines)
+
+
+def _signature(file: str) -> str:
+    try:
+        return files.read(file, limits.ARTIFACT_SIGNATURE_BYTES).decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise FileUnusable(f"{file} is no signature", hint="run comity sign-artifact") from error
 
 
 @command("received", example="comity received --wait round-3-weights.safetensors --timeout 600")

@@ -11,13 +11,33 @@ from comity.control.codec import json_name
 @dataclass(frozen=True)
 class SendFileRequest:
     """``file`` names a descriptor that the caller handed over beforehand (SECURITY.md rule 15), never a
-    path. ``limit``: bytes a second.
+    path. ``limit``: bytes a second. ``signature``: by whom the content is signed where that is not this node,
+    as ``sign-artifact`` answers it there; it counts where a charter governs.
     """
 
     peer: str
     name: str
     file: str
     limit: int | None = None
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class SignArtifactRequest:
+    """``digest``: "sha256:…" of a file of so many bytes."""
+
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class SignArtifactResult:
+    """``signature`` is what others send with the file: a statement in JSON that ``fingerprint`` signed."""
+
+    digest: str
+    bytes: int
+    fingerprint: str
+    signature: str
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,10 @@ from comity.protocol.versions import Speaks, choose
 
 S = TypeVar("S", bound=Statement)
 
-VERSION = 1
+VERSION = 2
 OLDEST_VERSION = 1
+#: From this version on a node understands GoingAway.
+GOING_AWAY_VERSION = 2
 
 Request = Resolve | Find | Post | Acknowledge | Reserve | AskRelay | Retire | Ping
 
@@ -160,6 +162,7 @@ class Entry:
         self._nonce = nonce.hex()
         self._network = 0
         self._instance = ""
+        self.version = OLDEST_VERSION
         self._before = Phase.ARRIVED  # where a denied registration goes back to
         self.phase = Phase.ARRIVED
 
@@ -197,7 +200,7 @@ class Entry:
             return self._close(error)
         if self._peer.fingerprint == self._rendezvous:
             return self._close(not_admitted())
-        self._network, self._instance = event.network, event.instance
+        self._network, self._instance, self.version = event.network, event.instance, version
         return [Say(Challenge(version=version, nonce=self._nonce, time=int(now)))]
 
     def _register(self, event: Register, now: float) -> list[Effect]:

@@ -219,6 +219,14 @@ class Superseded(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     instance: Hex16
 
 
+class GoingAway(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="going-away"):
+    """The server stops in order, and another will be there (since version 2): come back after a moment drawn
+    from the next ``within`` seconds, so that not all come at once.
+    """
+
+    within: Annotated[int, msgspec.Meta(ge=1, le=limits.COME_BACK_MOST)]
+
+
 class Failure(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="failure"):
     """The answer no. ``code`` is one of comity.errors' codes; ``id`` 0: the connection is refused."""
 
@@ -240,6 +248,7 @@ ServerMessage = (
     | RelayOffer
     | Retired
     | Superseded
+    | GoingAway
     | Failure
 )
 

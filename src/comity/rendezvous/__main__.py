@@ -18,6 +18,7 @@ from comity.errors import ComityError
 from comity.identity.text import printable
 from comity.rendezvous.garbage import keep_out_of_sight
 from comity.rendezvous.journal import start_logging
+from comity.rendezvous.manager import Manager, inherit
 from comity.rendezvous.options import Options, parse_options
 from comity.rendezvous.server import Server
 
@@ -41,7 +42,9 @@ async def _serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(options, SystemClock(), SystemEntropy())
+    inherited = inherit(os.environ, os.getpid())
+    manager = Manager.of(os.environ, os.getpid())
+    server = Server(options, SystemClock(), SystemEntropy(), inherited=inherited, manager=manager)
     collector = asyncio.create_task(keep_out_of_sight(server.ghosts))
     try:
         await server.run(stop)

@@ -1,7 +1,8 @@
 """What waits to be said to one node: in order, bounded in bytes, written by one task.
 
 Answers wait for room, and while one waits nothing more is read from that node: back-pressure. Pushes that
-find no room are dropped and their sender is told so. A node that takes longer than
+find no room are dropped and their sender is told so. Where as much waits for all nodes together as may, each
+has room for one message at a time. A node that takes longer than
 ``limits.RENDEZVOUS_FRAME_TIMEOUT`` for one message loses its connection.
 """
 
@@ -17,11 +18,23 @@ from comity.protocol.registry import ServerMessage, encode_message
 from comity.transport.channel import SecureChannel
 
 
+class Backlog:
+    """What waits for all nodes together, in ``bytes``."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return self.bytes >= limits.RENDEZVOUS_QUEUES_BYTES
+
+
 class Outgoing:
     """One connection's queue. Everything but ``run`` is for the tasks that have something to say."""
 
-    def __init__(self, channel: SecureChannel) -> None:
+    def __init__(self, channel: SecureChannel, backlog: Backlog) -> None:
         self._channel = channel
+        self._backlog = backlog
         self._frames: deque[bytes] = deque()
         self._queued = 0
         self._last = False
@@ -35,14 +48,14 @@ class Outgoing:
 
     def push(self, message: ServerMessage) -> bool:
         """Queue a message unless there is no room; whether it will be said."""
-        if self._last or self._queued >= limits.RENDEZVOUS_QUEUE_BYTES:
+        if self._last or self._is_full(limits.RENDEZVOUS_QUEUE_BYTES):
             return False
         self._add(message)
         return True
 
     async def say(self, message: ServerMessage, most: int = limits.RENDEZVOUS_QUEUE_BYTES) -> None:
         """Queue a message as soon as less than ``most`` bytes wait."""
-        while self._queued >= most and not self._last:
+        while self._is_full(most) and not self._last:
             self._less.clear()
             await self._less.wait()
         if not self._last:
@@ -69,11 +82,24 @@ class Outgoing:
                     await self._channel.write_frame(Kind.DATA, frame)
             except TimeoutError:
                 raise TimedOut("the node does not read what it is told") from None
-            self._queued -= len(frame)
+            self._count(-len(frame))
             self._less.set()
+
+    def forget(self) -> None:
+        """The connection is over: nothing waits any more."""
+        self._last = True
+        self._frames.clear()
+        self._count(-self._queued)
+
+    def _is_full(self, most: int) -> bool:
+        return self._queued >= most or (self._queued > 0 and self._backlog.full)
+
+    def _count(self, more: int) -> None:
+        self._queued += more
+        self._backlog.bytes += more
 
     def _add(self, message: ServerMessage) -> None:
         frame = encode_message(message)
         self._frames.append(frame)
-        self._queued += len(frame)
+        self._count(len(frame))
         self._more.set()

@@ -14,10 +14,29 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from comity import limits
-from comity.errors import ComityError, KeyRetired, LinkLost, RateLimited, RemoteProtocolError, TimedOut
+from comity.errors import (
+    ComityError,
+    KeyRetired,
+    LinkLost,
+    RateLimited,
+    RemoteProtocolError,
+    RendezvousRefused,
+    TimedOut,
+)
 from comity.protocol.framing import Kind
-from comity.protocol.registration import Admit, Admitted, Denied, Ended, Entry, Refuse, Say, Serve
+from comity.protocol.registration import (
+    GOING_AWAY_VERSION,
+    Admit,
+    Admitted,
+    Denied,
+    Ended,
+    Entry,
+    Refuse,
+    Say,
+    Serve,
+)
 from comity.protocol.registry import (
+    GoingAway,
     Register,
     Registered,
     Retire,
@@ -55,7 +74,7 @@ class Visit:
         self._presence = presence
         self._come_in = come_in
         self._entry = Entry(desk.own, channel.peer, nonce)
-        self._outgoing = Outgoing(channel)
+        self._outgoing = Outgoing(channel, desk.backlog)
         self._mail = asyncio.Event()
         self._shown = {"fingerprint": str(channel.peer.fingerprint), "remote": observed}
 
@@ -76,6 +95,7 @@ class Visit:
             if self.registered.is_set():
                 self._presence.leave(self, self._desk.clock.now())
                 self._desk.journal.info("left", reason=why, **self._shown)
+            self._outgoing.forget()
             self._channel.dismiss()
 
     async def _until_one_ends(self) -> None:
@@ -116,6 +136,14 @@ class Visit:
     def supersede(self, instance: str) -> None:
         self._desk.journal.info("superseded", **self._shown)
         self._outgoing.finish(Superseded(instance=instance))
+
+    def go_away(self, within: int) -> None:
+        if self._entry.version >= GOING_AWAY_VERSION:
+            self._outgoing.finish(GoingAway(within=within))
+        else:
+            self._outgoing.finish(
+                self._desk.failure(0, RendezvousRefused("the rendezvous is being restarted"))
+            )
 
     # ── its three tasks ───────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +199,7 @@ class Visit:
             try:
                 self._desk.may_register(self.node[1])
             except RateLimited as error:
+                self._desk.meters.refused(error.code)
                 await self._outgoing.say(self._desk.failure(message.id, error))
                 return
         for effect in self._entry.handle(message, self._desk.clock.now()):
@@ -224,6 +253,7 @@ class Visit:
         try:
             answer = await self._desk.serve(self.node, effect.request)
         except ComityError as error:
+            self._desk.meters.refused(error.code)
             answer = self._desk.failure(effect.request.id, error)
         await self._outgoing.say(answer)
         if isinstance(effect.request, Retire) and effect.request.key == self.node[1].hex():

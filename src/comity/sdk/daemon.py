@@ -30,7 +30,7 @@ from comity.sdk.client import Client
 from comity.sdk.home import card, locate
 from comity.storage import settings
 from comity.storage.home import Home
-from comity.storage.lease import read_holder
+from comity.storage.lease import find_runtime, read_holder
 from comity.storage.settings import Said
 
 #: The daemon's program. -P: a folder that happens to be the current one must not add modules to it.
@@ -124,9 +124,10 @@ def status(home: Path | None = None) -> StatusResult:
 def stop(home: Path | None = None, timeout: float = limits.STOP_SECONDS) -> StatusResult:
     """Stop the daemon, and return once its process is gone; nothing happens where there is none.
 
-    Raises NotInitialised, HomeUnsafe, TimedOut.
+    Raises NotInitialised, HomeUnsafe, TimedOut; NotRunning, naming it, where it runs on another machine.
     """
     client = Client(home)
+    find_runtime(client.home, os.environ)
     deadline = time.monotonic() + timeout
     before = status(home)
     if before.running and before.pid is not None:

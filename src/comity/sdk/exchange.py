@@ -7,6 +7,7 @@ never opens a path that somebody else chose (SECURITY.md rule 15).
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from comity.control import (
     ReceivedResult,
     SendFileRequest,
     SendResult,
+    SignArtifactRequest,
+    SignArtifactResult,
     TransfersResult,
 )
 from comity.control.codec import from_plain
@@ -48,20 +51,35 @@ def send_file(
     progress: Callable[[Progress], None],
     *,
     limit: int | None = None,
+    signature: str | None = None,
 ) -> SendResult:
     """Send the file or folder at ``path``, whole and verified; returns once the peer's receipt is here.
 
-    ``progress`` is called in this thread, several times a second. ``limit``: bytes a second. Raises
+    ``progress`` is called in this thread, several times a second. ``limit``: bytes a second. ``signature``:
+    what ``sign_artifact`` answered to somebody else, for a charter that wants this signer. Raises
     FileUnusable, NameRefused, FileChanged, TooLarge, UntrustedPeer, Denied, PeerUnreachable, PeerRefused,
     DiskFull, InboxFull, TransferFailed, TransferCancelled, VerificationFailed.
     """
     descriptor = open_to_send(path)
     try:
         name = name_of(path)
-        request = SendFileRequest(peer=peer, name=name, file=client.hand_over(descriptor), limit=limit)
+        token = client.hand_over(descriptor)
+        request = SendFileRequest(peer=peer, name=name, file=token, limit=limit, signature=signature)
     finally:
         os.close(descriptor)
     return client.follow("send-file", request, SendResult, progress)
+
+
+def sign_artifact(client: Client, path: str | os.PathLike[str]) -> SignArtifactResult:
+    """Have the node stand for the file at ``path``, for whoever sends it; FileUnusable."""
+    descriptor = open_to_send(path)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileUnusable("a folder cannot be signed", hint="pack it: tar -cf NAME.tar FOLDER")
+    with open(descriptor, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        request = SignArtifactRequest(f"sha256:{digest}", file.tell())
+    return client.ask(asks.sign_artifact(request))
 
 
 def queue_file(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from comity import limits
 from comity.control import InitRequest, InitResult
-from comity.errors import AlreadyInitialised, InvalidInput, NotInitialised
+from comity.errors import AlreadyInitialised, FileUnusable, InvalidInput, NotInitialised, StorageUnusable
 from comity.identity.card import Card, JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
@@ -42,7 +42,7 @@ def init(request: InitRequest, *, home: Path | None = None, passphrase: str | No
     place.create()
     if not request.rename:
         identity = _identity(FileKeyStore(place.identity_key), passphrase)
-        settle(place, identity, JoinUrl.parse(config.join))
+        settle(place, identity)
     place.write_config(config)
     return card(place.path)
 
@@ -69,9 +69,11 @@ def locate(home: Path | None) -> Home:
 
 
 def read_passphrase(path: Path) -> str:
-    """The passphrase in a private file, without the line's end. StorageUnusable, HomeUnsafe, InvalidInput."""
+    """The passphrase in a private file, without the line's end. FileUnusable, HomeUnsafe, InvalidInput."""
     try:
         return read_private(path, limits.PASSPHRASE_BYTES).decode("utf-8").rstrip("\r\n")
+    except StorageUnusable as error:
+        raise FileUnusable(f"no passphrase can be read: {error.message}") from error
     except UnicodeDecodeError:
         raise InvalidInput(f"the passphrase in {path} is not UTF-8 text") from None
 

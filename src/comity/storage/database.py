@@ -6,6 +6,7 @@ It holds no table of its own; each store brings its SQL, and ``storage.schema`` 
 - All or nothing: ``with db.transaction()`` begins IMMEDIATE; one inside another is part of it, and an
   exception undoes what happened since its own ``with``. No transaction may span an ``await``: another task
   would join it.
+- Kept: before a migration, a copy of the file is put beside it, as ``NAME.schema-N``.
 - Private: mode 0600 in a 0700 folder, deleted rows overwritten (``secure_delete``).
 - One thread: the one that opened it.
 
@@ -27,7 +28,7 @@ from comity import limits
 from comity.errors import LocalProtocolError, NewerDatabase, StorageUnusable
 from comity.storage.failures import DatabaseReported
 from comity.storage.filesystem import is_local
-from comity.storage.private import check_private_folder, touch_private
+from comity.storage.private import check_private_folder, move_private, touch_private
 
 MEMORY = ":memory:"
 
@@ -173,11 +174,28 @@ class Database:
             )
         if version == len(migrations):
             return  # without a write, so that a full disk can still be looked at
+        if version and self.path != MEMORY:
+            self._keep_copy(version)
         with self.transaction():
             for script in migrations[self._version() :]:
                 for statement in _statements(script):
                     self._run(statement)
             self._run(f"PRAGMA user_version={len(migrations)}")
+
+    def _keep_copy(self, version: int) -> None:
+        """Before a newer program changes the tables: a copy for the older one, beside the database."""
+        path = Path(f"{self.path}.schema-{version}")
+        draft = path.with_name(f".{path.name}")
+        draft.unlink(missing_ok=True)
+        touch_private(draft)
+        with self._reported:
+            copy = sqlite3.connect(draft)
+            try:
+                copy.execute("PRAGMA synchronous=FULL").close()
+                self._connection.backup(copy)
+            finally:
+                copy.close()
+        move_private(draft, path)
 
     def _version(self) -> int:
         (version,) = self.execute("PRAGMA user_version").fetchone()

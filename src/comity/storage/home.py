@@ -8,13 +8,14 @@ DESIGN.md, "Where state lives".
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comity import limits
 from comity.errors import InvalidInput, NotInitialised
-from comity.storage.config import Config, format_config, parse_config
+from comity.storage.config import Config, parse_config
+from comity.storage.configedit import edit_config
 from comity.storage.failures import FilesReported
 from comity.storage.private import (
     check_private_file,
@@ -71,10 +72,23 @@ class Home:
         """The word of the key before this one, where there was one."""
         return self.path / "rotation.json"
 
+    def rotation_in(self, network: str) -> Path:
+        """The same, as it counts in another network than the first."""
+        return self.path / f"rotation-{network}.json"
+
+    @property
+    def rotations(self) -> Sequence[Path]:
+        """Those that there are."""
+        return sorted(self.path.glob("rotation*.json"))
+
     @property
     def lineage(self) -> Path:
-        """The keys that the rendezvous has had, by which its key of now was found."""
+        """The keys that the first rendezvous has had, by which its key of now was found."""
         return self.path / "rendezvous.json"
+
+    def lineage_of(self, first_key: str) -> Path:
+        """The same of another rendezvous, by the fingerprint of its first key."""
+        return self.path / f"rendezvous-{first_key[:32]}.json"
 
     def former(self, fingerprint: str) -> Path:
         """The folder of what an earlier key of this node has left."""
@@ -146,7 +160,8 @@ class Home:
         return parse_config(read_private(self.config, limits.CONFIG_BYTES))
 
     def write_config(self, config: Config) -> None:
-        """Replace the file whole, mode 0600; DiskFull, StorageUnusable."""
-        data = format_config(config)
+        """Replace the file whole, mode 0600, with a person's comments in it; DiskFull, StorageUnusable."""
+        there = read_private(self.config, limits.CONFIG_BYTES) if self.config.exists() else b""
+        data = edit_config(there, config)
         parse_config(data)  # never write what we would refuse to read
         write_private(self.config, data, replace=True)

@@ -170,7 +170,8 @@ def _refusal(holder: Holder | None, here: Machine, home: Home) -> AlreadyRunning
         return AlreadyRunning(f"process {holder.pid} on this machine runs the node in {home.path}")
     return AlreadyRunning(
         f"process {holder.pid} on another machine, {holder.host}, runs the node in {home.path}",
-        hint=f"run comity down on {holder.host}; if that machine is gone for good, delete {home.lease}",
+        hint=f"run comity down on {holder.host};"
+        f" if that machine, or its job there, was killed, delete {home.lease}",
     )
 
 

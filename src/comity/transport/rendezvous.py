@@ -15,7 +15,13 @@ from collections.abc import Callable, Sequence
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, TooLarge
+from comity.errors import (
+    ComityError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RendezvousUnreachable,
+    TooLarge,
+)
 from comity.identity.address import Address
 from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
@@ -202,7 +208,14 @@ class RendezvousClient:
     # ── what the connection asks for ──────────────────────────────────────────────────────────────────
 
     async def _ask(self, build: Callable[[int], NodeMessage], expected: type[A]) -> A:
-        return await self._keeper.expect().calls.ask(build, expected)
+        connection = await self._keeper.present()
+        try:
+            return await connection.calls.ask(build, expected)
+        except RendezvousUnreachable:
+            # Cut off by a restart. Whatever is asked may be asked twice: a message id is kept once.
+            if not self._keeper.returning:
+                raise
+        return await (await self._keeper.present()).calls.ask(build, expected)
 
     def _claim(self) -> Claim:
         return Claim(self._hostname, self._public, self._tags, self._sealing_key())

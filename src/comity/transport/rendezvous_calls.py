@@ -24,6 +24,7 @@ from comity.errors import (
     NameTaken,
     NotAdmitted,
     PeerUnreachable,
+    QuotaExceeded,
     RateLimited,
     RemoteProtocolError,
     RendezvousRefused,
@@ -40,6 +41,7 @@ from comity.protocol.registry import (
     Done,
     Failure,
     Found,
+    GoingAway,
     NodeMessage,
     Posted,
     Record,
@@ -63,6 +65,7 @@ _REFUSALS: dict[str, type[ComityError]] = {
         NotAdmitted,
         KeyRetired,
         RateLimited,
+        QuotaExceeded,
         MailboxFull,
         UnknownPeer,
         PeerUnreachable,
@@ -71,8 +74,20 @@ _REFUSALS: dict[str, type[ComityError]] = {
 }
 
 
-def refusal(failure: Failure) -> ComityError:
-    """The error that a Failure stands for, its text made fit to show."""
+class RendezvousAway(RendezvousUnreachable):
+    """The rendezvous stopped in order, and says that another will be there ``within`` so many seconds."""
+
+    code = "rendezvous_restarting"
+    default_hint = "wait a moment: this node returns by itself"
+    within = 1
+
+
+def refusal(failure: Failure | GoingAway) -> ComityError:
+    """The error that a Failure stands for, its text made fit to show; or that the server goes away."""
+    if isinstance(failure, GoingAway):
+        away = RendezvousAway("the rendezvous is being restarted")
+        away.within = failure.within
+        return away
     message = printable(failure.message, limits.CLAIM_BYTES) or "the rendezvous refused without a reason"
     return _REFUSALS.get(failure.code, RendezvousRefused)(message)
 

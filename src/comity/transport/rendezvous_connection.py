@@ -42,6 +42,7 @@ from comity.protocol.registry import (
     Challenge,
     Done,
     Failure,
+    GoingAway,
     Mail,
     NodeMessage,
     Open,
@@ -236,7 +237,7 @@ class Connection:
                 if message.instance != self._instance:
                     raise SupersededHere("another daemon with this node's key has registered")
                 raise RendezvousUnreachable("a newer connection of this daemon took the place of this one")
-            case Failure(id=0):
+            case GoingAway() | Failure(id=0):
                 raise refusal(message)
             case Challenge():
                 raise RemoteProtocolError("the rendezvous sent a challenge out of place")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from comity import limits
 from comity.entropy import Entropy
@@ -30,6 +31,7 @@ from comity.errors import (
     VersionMismatch,
 )
 from comity.transport.interface import LinkInfo
+from comity.transport.rendezvous_calls import RendezvousAway
 from comity.transport.rendezvous_connection import Connection, FrameChannel, SupersededHere
 
 log = logging.getLogger("comity.transport")
@@ -67,6 +69,8 @@ class Keeper:
         self._over = over
         self._lost = lost
         self._entropy = entropy
+        self._returns_by = 0.0  # the loop's time; before it, a server that was restarted is waited for
+        self._came = asyncio.Event()
 
     async def run(self) -> None:
         """Connect, and again, until cancelled or until an error in ``FINAL``, which stays in ``problem``."""
@@ -98,6 +102,19 @@ class Keeper:
                 message = f"no connection to the rendezvous {self._authority}: {problem.message}"
                 raise RendezvousUnreachable(message, hint=problem.hint)
 
+    @property
+    def returning(self) -> bool:
+        """Whether the server has said that it is being restarted, and there is still time for that."""
+        return asyncio.get_running_loop().time() < self._returns_by
+
+    async def present(self) -> Connection:
+        """The connection, waited for while the server is being restarted; else as ``expect``."""
+        if self.connection is None and self.returning:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._returns_by):
+                    await self._came.wait()
+        return self.expect()
+
     async def _attend(self) -> tuple[ComityError, float]:
         """One connection, first to last: why it ended, and how many seconds this node was registered."""
         loop = asyncio.get_running_loop()
@@ -110,6 +127,9 @@ class Keeper:
             self._came_up(connection, channel)
             await connection.serve()
         except ComityError as error:
+            if isinstance(error, RendezvousAway):
+                self._came.clear()
+                self._returns_by = loop.time() + error.within + limits.RENDEZVOUS_ANSWER_TIMEOUT
             return self._explained(error), 0.0 if registered is None else loop.time() - registered
         finally:
             self.connection = self.link = None
@@ -118,6 +138,8 @@ class Keeper:
 
     def _came_up(self, connection: Connection, channel: FrameChannel) -> None:
         self.connection = connection
+        self._returns_by = 0.0
+        self._came.set()
         self.link = LinkInfo(
             "direct", channel.remote, channel.tls, channel.cipher, channel.group, channel.via
         )
@@ -131,6 +153,8 @@ class Keeper:
             )
 
     def _pause(self, failures: int, problem: ComityError) -> float:
+        if isinstance(problem, RendezvousAway):
+            return problem.within * self._entropy.jitter()
         doublings = _DOUBLINGS if isinstance(problem, _SLOW) else min(failures, _DOUBLINGS)
         longest = min(limits.RECONNECT_FIRST * float(2**doublings), limits.RECONNECT_MOST)
         if isinstance(problem, ProxyAuthentication) and problem.tried:

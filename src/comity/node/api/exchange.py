@@ -1,4 +1,4 @@
-"""Artifacts: send-file, received, transfers, watch-transfers, cancel.
+"""Artifacts: send-file, sign-artifact, received, transfers, watch-transfers, cancel.
 
 ``send-file`` answers with one JSON object a line: ``{"progress": …}`` any number of times, then ``{"result":
 …}`` or ``{"error": …}``. A client that hangs up interrupts its transfer. ``watch-transfers`` is lines of
@@ -40,6 +40,10 @@ def routes(operations: Operations) -> APIRouter:
         descriptor = operations.take_file(request.file)
         lines = _sending(exchange, request, descriptor)
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    @router.post("/sign-artifact", response_model=control.SignArtifactResult)
+    async def sign_artifact(request: control.SignArtifactRequest) -> Response:
+        return reply(exchange.sign(request))
 
     @router.post("/queue-file", response_model=control.QueueResult)
     async def queue_file(request: control.QueueFileRequest) -> Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from comity.control.exchange import SendFileRequest
 from comity.errors import Denied, TransferFailed
 from comity.policy.operation import Operation
+from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.manifest import check_announced
 from comity.protocol.exchange.messages import FILE, FOLDER, Offer
 from comity.protocol.exchange.names import check_name
@@ -69,7 +70,8 @@ async def make_offering(
     check_name(request.name)
     content = await threads.apart(open_content, fd)
     try:
-        return await _offering(around, threads, request.name, peer, content, queued)
+        described = await describe(around, threads, content, request.name, peer.key, request.signature)
+        return await _offering(around, threads, request.name, peer, content, described, queued)
     except BaseException:
         content.close()
         raise
@@ -90,10 +92,10 @@ async def _offering(
     name: str,
     peer: KnownPeer,
     content: Outgoing,
+    described: Described | None,
     queued: int | None,
 ) -> Offering:
     agreement, listing = peer.agreement.digest, content.listing
-    described = await describe(around, threads, content, name, peer.key)
     if queued is None:
         before = around.store.waiting(peer.key, agreement, name, content.size)
     else:

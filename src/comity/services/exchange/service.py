@@ -23,6 +23,8 @@ from comity.control.exchange import (
     ReceivedResult,
     SendFileRequest,
     SendResult,
+    SignArtifactRequest,
+    SignArtifactResult,
     Transfer,
     TransfersResult,
 )
@@ -41,6 +43,7 @@ from comity.services.exchange.queueing import Queueing
 from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live
 from comity.services.exchange.surroundings import Surroundings
+from comity.services.exchange.terms import sign
 from comity.services.exchange.threads import Threads
 from comity.storage.exchange import StoredTransfer
 
@@ -80,6 +83,10 @@ class ExchangeService:
         where its receipt is wrong; TimedOut; RemoteProtocolError.
         """
         return await self._outbox.send(request, fd, progress)
+
+    def sign(self, request: SignArtifactRequest) -> SignArtifactResult:
+        """Stand for an artifact with this node's key, for whoever sends it. InvalidInput."""
+        return sign(self._around, request)
 
     async def received(self, request: ReceivedRequest) -> ReceivedResult:
         """Received files that are still in their place, the newest first; TimedOut, InvalidInput.

@@ -2,7 +2,8 @@
 
 The sender reads the open file once more than it would without a charter: digest and format have to be known
 before the first byte goes out (SECURITY.md rule 18). The receiver judges by what the offer says and holds the
-complete content against it before anything is visible. Who signed it is whoever the signature verifies for.
+complete content against it before anything is visible. Who signed it is whoever the signature verifies for:
+the sender, or whoever gave it a signature to send along.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from dataclasses import replace
 import msgspec
 
 from comity import limits
-from comity.errors import ComityError, RemoteProtocolError, TransferFailed, VerificationFailed
+from comity.control.exchange import SignArtifactRequest, SignArtifactResult
+from comity.errors import (
+    ComityError,
+    InvalidInput,
+    RemoteProtocolError,
+    TransferFailed,
+    VerificationFailed,
+)
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.policy.charter.formats import format_of
@@ -27,6 +35,7 @@ from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.manifest import digest_text
 from comity.protocol.exchange.messages import Offer
 from comity.protocol.statements import ArtifactSignature
+from comity.protocol.wire import Count, Digest
 from comity.services.exchange.content import Outgoing
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.surroundings import SERVICE, Surroundings
@@ -36,11 +45,33 @@ from comity.storage.parts import Part
 _PIECE = limits.MIB
 
 
+def sign(around: Surroundings, request: SignArtifactRequest) -> SignArtifactResult:
+    """This node stands for an artifact, for whoever sends it. InvalidInput."""
+    try:
+        msgspec.convert(request.digest, Digest)
+        msgspec.convert(request.bytes, Count)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"nothing has that digest and size: {error}") from error
+    with around.db.transaction():
+        own = around.notary.public  # for the first network
+        _, envelope = around.notary.declare(
+            ArtifactSignature, own, digest=request.digest, bytes=request.bytes
+        )
+        around.audit.append("artifact.signed", digest=request.digest, bytes=request.bytes)
+    fingerprint = str(around.notary.public.fingerprint)
+    return SignArtifactResult(request.digest, request.bytes, fingerprint, envelope.to_json().decode())
+
+
 async def describe(
-    around: Surroundings, threads: Threads, content: Outgoing, name: str, peer: PublicKey
+    around: Surroundings,
+    threads: Threads,
+    content: Outgoing,
+    name: str,
+    peer: PublicKey,
+    signature: str | None = None,
 ) -> Described | None:
-    """What is about to be sent, signed with this node's key; None where no charter governs what ``peer`` is
-    sent. FileUnusable, FileChanged.
+    """What is about to be sent, signed with this node's key where no other ``signature`` is given; None where
+    no charter governs what ``peer`` is sent. FileUnusable, FileChanged, InvalidInput.
     """
     if not around.guard.governs(peer):
         return None
@@ -53,13 +84,22 @@ async def describe(
         await asyncio.wait([reading])
         reading.exception()  # seen: the cancellation is what counts
         raise
-    _, envelope = around.notary.declare(ArtifactSignature, digest=digest, bytes=content.size)
+    if signature is not None:
+        described = Described(digest=digest, format=kind, signature=signature)
+        try:
+            if _signer(around, content.size, described, peer) is None:
+                raise RemoteProtocolError("the artifact's signature is empty")
+        except RemoteProtocolError as error:
+            hint = "ask whoever stands for the file to run comity sign-artifact on it"
+            raise InvalidInput(error.message, hint=hint) from error
+        return described
+    _, envelope = around.notary.declare(ArtifactSignature, peer, digest=digest, bytes=content.size)
     return Described(digest=digest, format=kind, signature=envelope.to_json().decode())
 
 
 def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offer, Operation]:
     """The offer under the charter that allows it, if one governs, and what was asked; Denied."""
-    content, signer = offer.content, around.notary.public
+    content = offer.content
     operation = Operation(
         kind="send",
         peer=peer,
@@ -70,7 +110,7 @@ def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offe
         transfer=offer.transfer,
         digest=content.digest if content else None,
         format=content.format if content else None,
-        signer=str(signer.fingerprint) if content else None,
+        signer=_signer(around, offer.bytes, content, peer) if content else None,
     )
     charter = around.guard.require(operation).charter
     return msgspec.structs.replace(offer, charter=charter), replace(operation, charter=charter)
@@ -102,7 +142,7 @@ def receiving(around: Surroundings, offer: Offer, peer: PublicKey) -> Operation:
         transfer=offer.transfer,
         digest=content.digest if content else None,
         format=content.format if content else None,
-        signer=_signer(around, offer, content) if content else None,
+        signer=_signer(around, offer.bytes, content, peer) if content else None,
     )
 
 
@@ -149,16 +189,16 @@ def _read(content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str
     return digest_text(whole.digest()), kind
 
 
-def _signer(around: Surroundings, offer: Offer, content: Described) -> str | None:
-    """The fingerprint of the key that signed exactly these bytes, if any did."""
+def _signer(around: Surroundings, size: int, content: Described, peer: PublicKey) -> str | None:
+    """The fingerprint of the key that signed exactly these bytes, if any did, for the network of ``peer``."""
     if not content.signature:
         return None
     try:
         envelope = Envelope.from_json(content.signature.encode())
         key = claimed_issuer(envelope.payload)
-        said = around.notary.declared(envelope, ArtifactSignature, key)
+        said = around.notary.declared(envelope, ArtifactSignature, key, among=peer)
     except ComityError as error:
         raise RemoteProtocolError(f"the artifact's signature is not valid: {error.message}") from error
-    if (said.digest, said.bytes) != (content.digest, offer.bytes):
+    if (said.digest, said.bytes) != (content.digest, size):
         raise RemoteProtocolError("the artifact's signature is for another artifact")
     return str(key.fingerprint)
