@@ -38,10 +38,8 @@ def doctor_of(
     made = node.node
     return DoctorService(
         Probes(way=probe_way, mapping=probe_mapping, listener=probe_listener, survey=survey),
-        hostname="lab-a",
         listen="",
-        presence=made.presence,
-        rendezvous=made.rendezvous,
+        memberships=made.memberships,
         network=made.network,
         trust=made.trust,
         sessions=made.sessions,

@@ -120,7 +120,7 @@ class Node:
         self.store = store(self.db)
         self.blobs = blobs or FileBlobStore(home / "incoming", home / "received")
         self.network = network(self.key)
-        trust_store = TrustStore(self.db, "realm")
+        trust_store = TrustStore(self.db, f"{REALM}/1")
         self.around = Surroundings(
             network=self.network,
             trust=self.trust,

@@ -6,28 +6,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from comity import control
 from comity.identity.card import Card
 from comity.identity.envelope import Envelope
+from comity.identity.place import Place
 from comity.node.assembly import assemble
 from comity.node.parts import Ground
 from comity.protocol.candidates import Surroundings
 from comity.services.about import NodeFacts
 from comity.services.guard import Guard
 from comity.services.logkey import make_certificate
+from comity.services.membership import Memberships
 from comity.services.notary import Notary
 from comity.services.trust.ledger import Claims
 from comity.storage.blobs_memory import MemoryBlobStore
 from comity.storage.config import Config
 from comity.storage.database import MEMORY, Database
 from comity.storage.logkey import AuditKey
+from comity.storage.places import places_of
 from comity.storage.schema import open_node_database
-from comity.transport.interface import Gate, PunchPost, Rendezvous, RendezvousListener
+from comity.transport.interface import Gate, PunchPost, RendezvousListener
 from comity.transport.memory import MemoryNetwork
-from comity.transport.memory_rendezvous import MemoryRendezvous
+from comity.transport.memory_rendezvous import MemoryRendezvous, MemoryServer
 from tests.worlds import Town, identity_of
 
 PORT = 7443
@@ -63,6 +66,7 @@ class SimulatedNode:
         public: bool = False,
         tags: tuple[str, ...] = (),
         guard: type[Guard] = Guard,
+        also: Mapping[str, MemoryServer] | None = None,
     ) -> None:
         self.name = name
         self.town = town
@@ -70,48 +74,61 @@ class SimulatedNode:
         self.key = self.identity.public
         self.audit_key = AUDIT_KEYS.setdefault(name, AuditKey.generate(self.key))
         self.db = db or open_node_database(MEMORY)
+        servers = self.servers = {"main": town.server, **(also or {})}
         join = town.server.join
         self.card = Card(hostname or name, join.authority, self.key.fingerprint)
         entropy = town.entropy(f"{name} {life}")
         instance = hashlib.sha256(f"{name} {life}".encode()).hexdigest()[:32]
-        config = Config(hostname=hostname or name, join=str(join), public=public, tags=tags)
+        others = tuple(str(Place(called, one.join)) for called, one in (also or {}).items())
+        config = Config(hostname=hostname or name, join=str(join), networks=others, public=public, tags=tags)
         self.config = ConfigInMemory(config)
 
         def rendezvous(
-            listener: RendezvousListener, notary: Notary, sealing_key: Callable[[], Envelope]
+            place: Place,
+            called: str,
+            listener: RendezvousListener,
+            notary: Notary,
+            sealing_key: Callable[[], Envelope],
         ) -> MemoryRendezvous:
             return MemoryRendezvous(
-                town.server,
+                servers[place.name],
                 name,
                 self.identity,
                 listener,
                 sealing_key=sealing_key,
                 register=notary.registration,
-                hostname=hostname or name,
+                hostname=called,
                 entropy=entropy,
                 instance=instance,
                 public=public,
                 tags=tags,
             )
 
-        def network(rendezvous: Rendezvous, gate: Gate, _: PunchPost) -> MemoryNetwork:
-            port = PORT if listen else None
+        def network(memberships: Memberships, gate: Gate, _: PunchPost) -> MemoryNetwork:
             return MemoryNetwork(
-                town.server, name, self.key, rendezvous, gate, town.clock, entropy, instance, port
+                town.server,
+                name,
+                self.key,
+                memberships,
+                gate,
+                town.clock,
+                entropy,
+                instance,
+                PORT if listen else None,
+                lambda peer: servers[memberships.of(peer).name],
             )
 
         self.node = assemble(
             Ground(
                 identity=self.identity,
-                join=join,
-                predecessor=None,
+                places=tuple(places_of(config)),
+                predecessor=lambda _: None,
                 claims=Claims(hostname or name, f"{name} hospital", f"pi@{name}.example"),
                 facts=NodeFacts(
                     home="/nowhere",
                     pid=1,
                     started=town.clock.monotonic(),
-                    card=self.card,
-                    join=join,
+                    fingerprint=self.key.fingerprint,
                     listen="",
                     organization=f"{name} hospital",
                     contact=f"pi@{name}.example",
@@ -143,14 +160,14 @@ class SimulatedNode:
         await node.network.start()
         jobs = (
             node.sessions.run(node.trust),
-            node.presence.run(),
-            node.rendezvous.run(),
+            node.memberships.run(),
             node.evidence.witness.run(),
             node.charters.run(),
         )
         self._running = [asyncio.create_task(job) for job in jobs]
-        while node.presence.state == "connecting":
-            await node.presence.changed.wait()
+        for member in node.memberships:
+            while member.presence.state == "connecting":
+                await member.presence.changed.wait()
 
     async def stop(self, *, kill: bool = False) -> None:
         """An orderly end, or that of kill -9; the database stays open for the next life."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -130,6 +131,14 @@ class Town:
         self.registry = registry(1, simulation.clock, simulation.entropy)
         self.server = server(self.world, identity_of("rendezvous").public, self.registry)
         self.server.start()
+
+    def beside(self, place: str, network: int = 1) -> Town:
+        """The same world, seen by those whose rendezvous is another one, at ``place``."""
+        other = copy.copy(self)
+        other.registry = MemoryRegistry(network, self.simulation.clock, self.simulation.entropy)
+        other.server = MemoryServer(self.world, identity_of(place).public, other.registry, place)
+        other.server.start()
+        return other
 
     def entropy(self, name: str) -> PredictableEntropy:
         """A generator of a node's own, so that nodes don't change each other's draws."""

@@ -32,6 +32,7 @@ from comity.transport.peers import PeerNetwork
 from comity.transport.rendezvous import RendezvousClient
 from comity.transport.simulation import Simulation, run_simulation
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 from tests.integration.transport_nodes import ListGate
 from tests.worlds import Diary, Signer, Town, identity_of
 
@@ -247,6 +248,7 @@ class RealRig:
             _instance(name, claim),
             "127.0.0.1:0" if claim.listen else None,
             Bounds(relay_head_start=30, punch_head_start=30),  # a busy machine's direct path wins, too
+            way=lambda _: Way.to(client.authority),
         )
         return Site(name, identity.public, signer, *_typed(client, diary, network, gate))
 

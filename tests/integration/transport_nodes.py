@@ -22,6 +22,7 @@ from comity.transport.interface import Network, Rendezvous, Stream
 from comity.transport.peers import PeerNetwork
 from comity.transport.tcp import connect_tcp
 from comity.transport.tls import Credentials
+from comity.transport.way import Way
 from tests.gateways import free_port
 from tests.integration.transport_rig import QUICK, until
 
@@ -102,6 +103,7 @@ async def node(
         entropy.token(16).hex(),
         listen,
         bounds,
+        way=None if rendezvous is None else lambda _: Way.to(rendezvous.authority),
     )
     typed: Network = network  # the type checker holds it to the interface
     made = Node(identity, gate, network)

@@ -14,6 +14,7 @@ from comity.errors import RendezvousUnreachable, UnknownPeer
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.registry import Mail, Record
+from comity.transport.interface import LinkInfo
 
 
 @dataclass
@@ -63,6 +64,13 @@ class OfficeClient:
 
     def fail_next_acknowledge(self, error: Exception) -> None:
         self._failures["acknowledge"].append(error)
+
+    @property
+    def link(self) -> LinkInfo | None:
+        return None
+
+    async def run(self) -> None:
+        """It is connected as long as the office is open."""
 
     @property
     def online(self) -> bool:

@@ -10,14 +10,21 @@ import msgspec
 from comity import control
 from comity.clock import ManualClock
 from comity.entropy import PredictableEntropy
+from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity, PublicKey
+from comity.identity.place import Place
 from comity.protocol.registry import Record
 from comity.protocol.statements import Predecessor
 from comity.services.audit import AuditService
 from comity.services.courier import Courier
 from comity.services.guard import Guard
+from comity.services.membership import Membership, Memberships
 from comity.services.notary import Notary
+from comity.services.presence import Presence
+from comity.services.reserving import Reserving
+from comity.services.sealing import SealingCertificate
+from comity.services.settled import Settled
 from comity.services.trust import KnownPeer, TrustService
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Claims, Ledger
@@ -96,7 +103,22 @@ class Site:
             self.client, self.notary, self.store, self.sealing, self.audit, self.clock, entropy
         )
         self.sessions = NotedSessions()
-        self.peers = PeerBook(self.store, self.client, self.courier, self.key, self.clock)
+        self.memberships = Memberships(self.store)
+        self.membership = Membership(
+            place=Place("main", JoinUrl("office.test", 9000, fingerprint=office.fingerprint)),
+            realm=self.notary.realm,
+            hostname=hostname,
+            presence=Presence(()),
+            rendezvous=self.client,
+            courier=self.courier,
+            certificate=SealingCertificate(
+                self.sealing, self.notary, Settled(self.db, self.audit), self.clock
+            ),
+            reserving=Reserving(self.store, self.client, str(self.notary.realm)),
+            predecessor=predecessor,
+        )
+        self.memberships.add(self.membership)
+        self.peers = PeerBook(self.store, self.memberships, self.key, self.clock)
         self.guard = Guard(lambda peer: self.trust.standing(peer), self.audit, self.clock)
         self.ledger = Ledger(
             db=self.db,
@@ -109,12 +131,10 @@ class Site:
             clock=self.clock,
             entropy=entropy,
             claims=Claims(hostname, f"{hostname} hospital", f"pi@{hostname}.example"),
-            own_address=lambda: self.address,
+            own_address=lambda _: self.address,
         )
-        delivery = Delivery(self.store, self.courier, self.sessions)
-        self.trust = TrustService(
-            self.ledger, self.peers, delivery, self.courier, self.sessions, self.client, predecessor
-        )
+        delivery = Delivery(self.store, self.memberships, self.sessions)
+        self.trust = TrustService(self.ledger, self.peers, delivery, self.memberships, self.sessions)
         self.trust.start()
         office.register(self.record())
 

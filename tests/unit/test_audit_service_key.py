@@ -14,6 +14,7 @@ from comity.errors import HomeUnsafe, StorageUnusable
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity
 from comity.protocol.statements import LogKey, open_statement
+from comity.protocol.succession import NOWHERE
 from comity.services.logkey import certify
 from comity.services.notary import Notary
 from comity.storage.database import MEMORY
@@ -26,7 +27,7 @@ RENDEZVOUS = Fingerprint(bytes(32))
 
 
 def notary(clock: ManualClock, network: int = 1, identity: Identity = IDENTITY) -> Notary:
-    store = TrustStore(open_node_database(MEMORY), "realm")
+    store = TrustStore(open_node_database(MEMORY), f"{RENDEZVOUS}/1")
     return Notary(identity, RENDEZVOUS, network, store, clock, PredictableEntropy(1))
 
 
@@ -56,7 +57,12 @@ def test_certificate_says_which_key_signs_which_log(tmp_path: Path) -> None:
     clock, key = ManualClock(), AuditKey.generate(IDENTITY.public)
     envelope = certify(tmp_path / "log.key.json", key, notary(clock), clock, PredictableEntropy(2))
     statement = open_statement(
-        envelope, LogKey, issuer=IDENTITY.public, rendezvous=RENDEZVOUS, network=1, now=clock.now()
+        envelope,
+        LogKey,
+        issuer=IDENTITY.public,
+        rendezvous=NOWHERE.rendezvous,
+        network=NOWHERE.network,
+        now=clock.now(),
     )
     assert (statement.origin, statement.key) == (key.origin, key.public.hex())
     assert statement.expires - statement.issued == limits.LOG_KEY_LIFETIME
@@ -72,8 +78,7 @@ def test_certificate_is_kept_until_it_no_longer_holds(tmp_path: Path) -> None:
 
     certify(path, key, notary(clock), clock, PredictableEntropy(2))
     assert not renewed()
-    assert renewed(network=2)
-    assert renewed(network=1)
+    assert not renewed(network=2)  # it is the same everywhere
     assert renewed(key=AuditKey.generate(IDENTITY.public))
     assert renewed(key=key)
     clock.advance(limits.LOG_KEY_LIFETIME + limits.CLOCK_SKEW + 1)

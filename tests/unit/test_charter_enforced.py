@@ -156,7 +156,7 @@ async def declared(a: SimulatedNode, b: SimulatedNode, content: bytes, charter: 
     known = a.node.trust.known(b.key)
     assert known is not None
     whole = files.digest(content)
-    _, signature = a.node.notary.declare(ArtifactSignature, digest=whole, bytes=len(content))
+    _, signature = a.node.notary.declare(ArtifactSignature, b.key, digest=whole, bytes=len(content))
     offer = Offer(
         transfer=whole[-32:],
         nonce=whole[-64:],

@@ -33,7 +33,7 @@ async def say(sender: SimulatedNode, to: SimulatedNode, kind: type[PairStatement
     notary = sender.node.notary
     with sender.db.transaction():
         statement = notary.make(kind, to.key, limits.DAY, **fields)
-    await to.node.trust.read_mail(sender.key, notary.sign(statement))
+    await to.node.trust.read_mail(sender.key, notary.sign(statement), notary.realm)
 
 
 async def say_all(sender: SimulatedNode, to: SimulatedNode, every: list[dict[str, Any]]) -> None:
@@ -55,7 +55,7 @@ def parts(canonical: bytes, size: int = 5000) -> list[dict[str, Any]]:
 
 
 def declared(node: SimulatedNode, kind: Any, **fields: Any) -> str:
-    _, envelope = node.node.notary.declare(kind, **fields)
+    _, envelope = node.node.notary.declare(kind, node.key, **fields)
     text: str = envelope.to_json().decode()
     return text
 
@@ -121,7 +121,7 @@ def test_a_signature_holds_for_one_charter_and_one_rendezvous() -> None:
                 note = declared(a, CharterSignature, **(fields | wrong))
                 with pytest.raises(CharterRefused, match=said):
                     await say(a, b, CharterNote, statement=note)
-            statement, envelope = a.node.notary.declare(CharterSignature, **fields)
+            statement, envelope = a.node.notary.declare(CharterSignature, a.key, **fields)
             for changed, said in (
                 ({"rendezvous": "11" * 32}, "another rendezvous"),
                 ({"network": 2}, "another network"),

@@ -85,6 +85,7 @@ async def api(folder: Path) -> AsyncIterator[Api]:
     served = Api(folder / "control.sock")
     operations = Operations(
         about=node.node.about,
+        networks=node.node.networks,
         directory=node.node.directory,
         doctor=doctor_of(node),
         trust=node.node.trust,
@@ -170,6 +171,7 @@ async def test_openapi_names_every_operation(api: Api) -> None:
     assert status == 200
     assert {path.removeprefix("/v1/") for path in schema["paths"]} == {
         *("status", "doctor", "info", "logs", "stop"),
+        *("network-list", "network-join", "network-leave"),
         *("find", "peers", "ping", "set-tags", "set-visibility"),
         *("handshake", "pending", "approve", "reject", "confirm", "trust", "revoke", "agreement-export"),
         *("charter-propose", "charter-read", "charter-sign", "charter-status", "charter-end"),

@@ -281,7 +281,9 @@ async def test_a_crowd_of_strangers_uses_up_only_its_share_of_lookups_and_is_ser
     await read_what_can_be(crowded)
     assert len(crowded.client.asked) == 5
     crowded.clock.advance(3 / limits.REQUESTS_PER_SECOND)
-    await crowded.trust.registered()  # as it happens every minute: nobody has to connect again
+    await crowded.trust.registered(
+        crowded.membership
+    )  # as it happens every minute: nobody has to connect again
     assert len(await crowded.pending()) == 8
     assert office.mail[crowded.key.hex] == []
 
@@ -366,7 +368,7 @@ async def test_mail_is_held_until_the_rendezvous_knows_that_it_was_read(
     lab_a.client.fail_next_acknowledge(RateLimited("not now"))
     with pytest.raises(RateLimited):
         await lab_a.courier.opened(mail)
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     assert office.mail[lab_a.key.hex] == []
     assert lab_a.refusals() == []
 
@@ -393,10 +395,10 @@ async def test_a_statement_that_cannot_be_delivered_is_no_secret(
         lab.clock.advance(40 * limits.DAY)
     await lab_a.revoke("lab-b")
     with pytest.raises(IdentityMismatch, match="does not verify"):
-        await lab_a.trust.registered()
+        await lab_a.trust.registered(lab_a.membership)
     assert lab_a.client.reserved == [lab_b.key], "the rest was done all the same"
     office.register(lab_b.record())
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     await lab_b.read_mail()
     assert not lab_b.trust.approved(lab_a.key)
 
@@ -432,7 +434,7 @@ async def test_a_partner_cannot_fill_the_log_with_requests(lab_a: Site, lab_b: S
     received = control.AuditLogRequest(kind="handshake-request.received")
     assert len(lab_a.audit.log(received).entries) == limits.REQUESTS_BURST
     lab_a.clock.advance(20 / limits.REQUESTS_PER_SECOND)
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     assert len(lab_a.audit.log(received).entries) == limits.REQUESTS_BURST + 20
 
 

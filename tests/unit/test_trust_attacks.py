@@ -293,7 +293,7 @@ async def test_killed_between_commit_and_delivery_the_statement_is_still_owed(
     again.db, owed = lab_a.db, lab_a.store.outbox()
     assert [item.peer for item in owed] == [lab_b.key]
     office.up = True
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     await lab_b.read_mail()
     assert not lab_b.trust.approved(lab_a.key)
 

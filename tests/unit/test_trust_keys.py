@@ -47,7 +47,7 @@ def follower(office: Office, old: Site, number: int = 0x50, word: Predecessor | 
 
 async def ask_again(new: Site, partner: Site, word: Predecessor | None = None) -> None:
     """What a node with a new key does: a handshake that carries its predecessor's word."""
-    said = word or new.trust._succeeding._predecessor
+    said = word or new.membership.predecessor
     request = control.HandshakeRequest(peer=partner.card(), justification="as before")
     await new.trust.asking.handshake(request, said)
     await partner.read_mail()
@@ -74,7 +74,9 @@ async def test_a_certificate_ends_everything_with_that_key(office: Office, lab_a
 
 async def test_a_retired_key_is_not_heard_any_more(office: Office, lab_a: Site, lab_b: Site) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     await lab_a.ask(lab_b.card(), "let me in again")
     await lab_b.read_mail()
     assert await lab_b.pending() == ()
@@ -87,7 +89,9 @@ async def test_what_waited_from_a_key_goes_with_it(office: Office, lab_a: Site, 
     await lab_a.ask(lab_b.card())
     await lab_b.read_mail()
     assert len(await lab_b.pending()) == 1
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert await lab_b.pending() == ()
 
 
@@ -95,7 +99,7 @@ async def test_only_the_key_itself_can_retire_it(office: Office, lab_a: Site, la
     await agree(lab_a, lab_b)
     forged = retirement(Identity.generate(), office.fingerprint, office.clock)
     with pytest.raises(RemoteProtocolError):
-        await lab_b.trust.retiring.told(lab_a.key, forged)
+        await lab_b.trust.retiring.told(lab_a.key, forged, lab_b.notary.realm)
     for text in ("", "{}", Certificate(key=lab_a.key.hex, retirement=forged).to_json().decode()):
         with pytest.raises(FileUnusable):
             await lab_b.trust.retiring.retire(control.RetireRequest(certificate=text))
@@ -109,13 +113,15 @@ async def test_a_retirement_holds_at_any_rendezvous_and_at_any_age(
     elsewhere = Identity.generate().public.fingerprint
     text = retirement(lab_a.identity, elsewhere, office.clock)
     lab_b.clock.advance(20 * 365 * 86400)
-    await lab_b.trust.retiring.told(lab_a.key, text)
+    await lab_b.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert lab_b.trust.known(lab_a.key) is None
 
 
 async def test_the_rendezvous_cannot_make_strangers_fill_the_books(office: Office, lab_b: Site) -> None:
     stranger = Identity.generate()
-    await lab_b.trust.retiring.told(stranger.public, retirement(stranger, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        stranger.public, retirement(stranger, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert lab_b.store.retired_keys() == []
 
 
@@ -128,9 +134,9 @@ async def test_a_node_retires_its_own_key_though_nobody_can_be_told_yet(
     assert (told.own, told.agreements_ended, told.published) == (True, 1, False)
     assert lab_a.trust.trusted_peers() == []
     with pytest.raises(RendezvousUnreachable):
-        await lab_a.trust.registered()
+        await lab_a.trust.registered(lab_a.membership)
     office.up = True
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     assert lab_a.key.hex in office.retired
     await lab_b.read_mail()
     assert lab_b.trust.trusted_peers() == []
@@ -142,7 +148,9 @@ async def test_an_agreement_under_a_retired_key_still_verifies(
     office: Office, lab_a: Site, lab_b: Site
 ) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     file = (await lab_b.trust.ending.export(control.ExportRequest("lab-a"))).content.encode()
     anchors = {"lab-a": lab_a.key.fingerprint, "lab-b": lab_b.key.fingerprint}
     found = verify_agreement(file, anchors)
@@ -180,8 +188,8 @@ async def test_the_same_node_takes_its_books_over(office: Office, lab_a: Site, l
     del office.records[lab_a.key.hex]
     new = Site(office, "lab-a", 0x50, identity=identity, predecessor=word, db=lab_a.db)
     assert new.trust.trusted_peers() == []
-    await new.trust.registered()
-    await new.trust.registered()  # whom it has asked, it does not ask again
+    await new.trust.registered(new.membership)
+    await new.trust.registered(new.membership)  # whom it has asked, it does not ask again
     await lab_b.read_mail()
     (waiting,) = await lab_b.pending()
     assert waiting.justification == "IRB #2026-0142"
@@ -199,7 +207,9 @@ async def test_a_thiefs_rotation_is_refused_once_the_key_is_retired(
     office: Office, lab_a: Site, lab_b: Site
 ) -> None:
     await agree(lab_a, lab_b)
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     thief = follower(office, lab_a)
     await ask_again(thief, lab_b)
     assert await lab_b.pending() == ()
@@ -213,7 +223,9 @@ async def test_a_thiefs_rotation_that_waits_goes_with_the_key(
     thief = follower(office, lab_a)
     await ask_again(thief, lab_b)
     assert len(await lab_b.pending()) == 1
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert await lab_b.pending() == ()
 
 
@@ -225,10 +237,12 @@ async def test_a_thiefs_rotation_that_was_approved_is_revoked_with_the_key(
     await ask_again(thief, lab_b)
     await lab_b.pending()
     await lab_b.approve("lab-a")
-    await lab_b.trust.retiring.told(lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock))
+    await lab_b.trust.retiring.told(
+        lab_a.key, retirement(lab_a.identity, office.fingerprint, office.clock), lab_b.notary.realm
+    )
     assert lab_b.trust.trusted_peers() == []
     assert thief.key in lab_b.sessions.ended
-    await lab_b.trust.registered()
+    await lab_b.trust.registered(lab_b.membership)
     await thief.read_mail()
     assert thief.trust.trusted_peers() == []
 
@@ -240,13 +254,13 @@ async def test_a_partner_restored_from_an_old_backup_learns_of_a_retirement_agai
     await agree(lab_a, lab_b)
     backup = copied(lab_b.db)
     text = retirement(lab_a.identity, office.fingerprint, office.clock)
-    await lab_b.trust.retiring.told(lab_a.key, text)
+    await lab_b.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert lab_b.trust.known(lab_a.key) is None
     restored = Site(office, "lab-b", 0x20, identity=lab_b.identity, db=backup)
     assert restored.trust.known(lab_a.key) is not None, "this is what the backup holds"
-    await restored.trust.registered()
+    await restored.trust.registered(restored.membership)
     assert lab_a.key in restored.client.reserved, "so the rendezvous knows whom to tell"
-    await restored.trust.retiring.told(lab_a.key, text)
+    await restored.trust.retiring.told(lab_a.key, text, lab_b.notary.realm)
     assert restored.trust.known(lab_a.key) is None
 
 

@@ -202,7 +202,7 @@ async def test_revocation_without_a_rendezvous_is_delivered_when_it_is_back(lab_
     assert not revoked.notified
     assert not lab_a.trust.approved(lab_b.key)
     lab_a.office.up = True
-    await lab_a.trust.registered()
+    await lab_a.trust.registered(lab_a.membership)
     await lab_b.read_mail()
     assert not lab_b.trust.approved(lab_a.key)
 

@@ -296,7 +296,12 @@ def cells() -> tuple[Bodies, Bodies]:
         ending=LineEnding(by=terms.parties[1], at=NOW, reason="over", charter=CHARTER),
     )
     lines = {"a line of charters": line, "an empty line of charters": Line(lineage=CHARTER, own=line.own)}
-    relationships = {"relationship": plain, "relationship with all that can be": full}
+    elsewhere = msgspec.structs.replace(plain, realm=f"{RENDEZVOUS}/2")
+    relationships = {
+        "relationship": plain,
+        "relationship with all that can be": full,
+        "relationship in another network": elsewhere,
+    }
     return (
         {name: msgspec.json.encode(one) for name, one in relationships.items()},
         {name: msgspec.json.encode(one) for name, one in lines.items()},

@@ -223,7 +223,7 @@ def _read_backup(data: bytes) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "backup")
         path.write_bytes(data)
-        head, held = read_backup(path, files.PASSPHRASE, kind, {"config.toml", "identity.key"})
+        head, held = read_backup(path, files.PASSPHRASE, kind, {"config.toml", "identity.key"}.__contains__)
     return {
         "kind": head.kind,
         "name": head.name,

@@ -70,6 +70,11 @@ def _details(result: InfoResult) -> Iterator[str]:
     yield f"  Visibility: {'public' if result.public else 'private'}; tags: {wording.listing(result.tags)}"
     yield f"  Rendezvous: {result.rendezvous}, network {result.network}{_secured(result.rendezvous_link)}"
     yield f"  Rendezvous's fingerprint: {Fingerprint.parse(result.rendezvous_fingerprint).grouped}"
+    for each in result.networks[1:]:
+        yield f"  Network {each.name}: {each.hostname} ({each.address or 'no address yet'}), {each.state}"
+        yield f"    Rendezvous: {each.rendezvous}, network {each.network}"
+        yield f"    Rendezvous's fingerprint: {Fingerprint.parse(each.rendezvous_fingerprint).grouped}"
+        yield f"    Card: {each.card}"
     yield f"  Seen from there as: {result.observed or 'unknown'}"
     yield f"  Dialled at: {wording.listing(result.candidates)}"
     yield f"  Tunnels active: {len(result.sessions)}"

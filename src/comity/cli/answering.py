@@ -80,6 +80,7 @@ def confirm(output: Output, peer: str, fingerprint: tuple[str, ...]) -> None:
 
 
 def _waiting(result: PendingResult, full: bool) -> Iterator[str]:
+    several = len({request.network for request in result.pending}) > 1
     if not result.pending:
         yield "No handshakes wait for your answer."
     elif full or len(result.pending) == 1:
@@ -88,7 +89,10 @@ def _waiting(result: PendingResult, full: bool) -> Iterator[str]:
     else:
         yield from columns(
             [
-                (f"{request.address} ({request.hostname})", f'— "{request.justification}"')
+                (
+                    f"{request.address} ({request.hostname}{f'@{request.network}' if several else ''})",
+                    f'— "{request.justification}"',
+                )
                 for request in result.pending
             ],
             gap=" ",

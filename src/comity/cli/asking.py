@@ -123,8 +123,9 @@ def _asked(result: HandshakeResult) -> Iterator[str]:
 def _agreements(result: TrustResult) -> Iterator[str]:
     if not (result.trusted or result.ended or result.outgoing):
         yield "No agreements yet."
+    several = len({peer.network for peer in result.trusted}) > 1
     for peer in result.trusted:
-        yield f"{peer.address} ({peer.hostname})"
+        yield f"{peer.address} ({peer.hostname}{f'@{peer.network}' if several else ''})"
         yield f'  Justification: "{peer.justification}"'
         if peer.requested_by:
             yield f"  Asked by: {peer.requested_by} (claimed)"

@@ -104,6 +104,12 @@ def status(output: Output, check: bool) -> None:
             f"this node is not registered: {result.problem or result.rendezvous_state}",
             hint="run comity doctor",
         )
+    for network in result.networks if check else ():
+        if network.state != "registered":
+            raise RendezvousUnreachable(
+                f"this node is not registered in {network.name}: {network.problem or network.state}",
+                hint="run comity network list",
+            )
     output.show(result, _standing(result))
 
 
@@ -129,7 +135,13 @@ def _standing(result: StatusResult) -> Iterator[str]:
     if result.problem:
         yield f"  Problem: {result.problem}"
     yield f"  Fingerprint: {Fingerprint.parse(result.fingerprint).grouped}"
-    yield f"  Rendezvous: {result.rendezvous} ({result.rendezvous_state})"
+    if len(result.networks) > 1:
+        for each in result.networks:
+            called = f"{each.hostname}, {each.address or 'no address yet'}"
+            why = f": {each.problem}" if each.problem else ""
+            yield f"  Network {each.name}: {called}; {each.rendezvous} ({each.state}{why})"
+    else:
+        yield f"  Rendezvous: {result.rendezvous} ({result.rendezvous_state})"
     if not result.running:
         return
     yield f"  Process: {result.pid}, version {result.version}, up {wording.span(result.uptime_seconds)}"

@@ -96,7 +96,11 @@ def _listed(result: PeersResult) -> list[str]:
         )
         for peer in result.peers
     ]
-    return table(("ADDRESS", "NAME", "STATE", "PATH", "RTT", "IDENTITY", "TAGS"), rows)
+    header: tuple[str, ...] = ("ADDRESS", "NAME", "STATE", "PATH", "RTT", "IDENTITY", "TAGS")
+    if len({peer.network for peer in result.peers}) > 1:
+        header = ("NETWORK", *header)
+        return table(header, [(peer.network, *row) for peer, row in zip(result.peers, rows, strict=True)])
+    return table(header, rows)
 
 
 def _measured(result: PingResult) -> Iterator[str]:

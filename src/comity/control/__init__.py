@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a new module of operations is named here and below
     from comity.control.events import *
     from comity.control.exchange import *
     from comity.control.forwarding import *
+    from comity.control.networks import *
     from comity.control.node import *
     from comity.control.peers import *
     from comity.control.report import *
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # a new module of operations is named here and below
 
 #: In the order in which they are looked into: what is asked for most often, and what is small, first.
 _MODULES = (
-    *("exchange", "config", "doctor", "node", "peers", "events", "trust"),
+    *("exchange", "config", "doctor", "node", "networks", "peers", "events", "trust"),
     *("forwarding", "report", "charter", "charter_life", "audit"),
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from comity.control.networks import NetworkMembership
+
 
 @dataclass(frozen=True)
 class InitRequest:
@@ -29,7 +31,8 @@ class InitResult:
 @dataclass(frozen=True)
 class StatusResult:
     """``rendezvous_state``: ``registered``, ``connecting`` or ``refused``; ``problem`` says why not
-    registered. ``owed``: signed statements that have yet to reach a peer.
+    registered. ``owed``: signed statements that have yet to reach a peer. What is told of a rendezvous is
+    of the first of ``networks``.
     """
 
     running: bool
@@ -49,6 +52,7 @@ class StatusResult:
     trusted: int = 0
     pending: int = 0
     owed: int = 0
+    networks: tuple[NetworkMembership, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class InfoResult:
     candidates: tuple[str, ...]
     rendezvous_link: LinkView | None
     sessions: tuple[SessionView, ...]
+    networks: tuple[NetworkMembership, ...] = ()
 
 
 @dataclass(frozen=True)

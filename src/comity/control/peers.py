@@ -12,8 +12,8 @@ class FindRequest:
 
 @dataclass(frozen=True)
 class FindResult:
-    """``identity``: ``confirmed``, ``unconfirmed``, or ``unknown`` when only the rendezvous vouches for the
-    key.
+    """``network`` is this node's name for the one where it was found. ``identity``: ``confirmed``,
+    ``unconfirmed``, or ``unknown`` when only the rendezvous vouches for the key.
     """
 
     address: str
@@ -25,6 +25,7 @@ class FindResult:
     public: bool
     trusted: bool
     identity: str
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class PeerView:
     rtt_ms: float | None = None
     cipher: str | None = None
     group: str | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True)

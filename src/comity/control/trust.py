@@ -55,6 +55,7 @@ class PendingRequest:
     until: str
     digest: str
     predecessor: str | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class ConfirmResult:
 
 @dataclass(frozen=True)
 class TrustedPeer:
-    """One agreement. ``status``: ``active``, ``expired`` or ``revoked``; ``revoked_by``: ``us``, ``them`` or
-    empty.
+    """One agreement. ``status``: ``active``, ``expired``, ``revoked``, ``replaced``, or ``resting`` where
+    this node has left its network; ``revoked_by``: ``us``, ``them`` or empty.
     """
 
     address: str
@@ -142,6 +143,7 @@ class TrustedPeer:
     requested_by: str = ""
     revoked_by: str = ""
     revoked_at: str | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True)

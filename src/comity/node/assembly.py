@@ -6,19 +6,22 @@ logic.
 
 from __future__ import annotations
 
+from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
+from comity.identity.place import Place
+from comity.node.admission import Admission, Switchboard, realm_of
 from comity.node.evidence import assemble_evidence
 from comity.node.parts import Ground, Node
 from comity.policy.operation import Standing
 from comity.protocol.candidates import Surroundings
 from comity.protocol.hello import ECHO_PORT
 from comity.protocol.observing import choose_observers
+from comity.protocol.realm import Realm
 from comity.protocol.statements import Reachability
 from comity.services.about import AboutService
 from comity.services.audit import AuditService
 from comity.services.charter.ground import charter_ground
 from comity.services.charter.service import CharterService
-from comity.services.courier import Courier
 from comity.services.directory import DirectoryService
 from comity.services.echo import echo
 from comity.services.events import EventsService
@@ -28,9 +31,9 @@ from comity.services.exchange import Surroundings as ExchangeSurroundings
 from comity.services.forwarding import ForwardingService
 from comity.services.forwarding import Surroundings as ForwardingSurroundings
 from comity.services.gate import GuardedGate
+from comity.services.membership import Membership, Memberships
+from comity.services.networks import NetworkService
 from comity.services.notary import Notary
-from comity.services.presence import Presence
-from comity.services.sealing import SealingCertificate
 from comity.services.session import Herald, PunchDesk, SessionService
 from comity.services.settled import Settled
 from comity.services.trust import TrustService
@@ -40,26 +43,23 @@ from comity.services.trust.peers import PeerBook
 from comity.storage.events import EventStore
 from comity.storage.exchange import ExchangeStore
 from comity.storage.forwarding import ExposureStore
-from comity.storage.sealing import SealingKeyStore
 from comity.storage.sendqueue import SendQueue
 from comity.storage.trust import TrustStore
-from comity.transport.rendezvous_keeper import FINAL
 
 
 def assemble(ground: Ground) -> Node:
     """Wire a node; nothing is opened, nothing runs yet."""
-    identity, clock, entropy, db, join = ground.identity, ground.clock, ground.entropy, ground.db, ground.join
-    own = identity.public
-    store = TrustStore(db, f"{join.named}/{join.network}")
-    notary = Notary(identity, join.named, join.network, store, clock, entropy)
+    identity, clock, entropy, db = ground.identity, ground.clock, ground.entropy, ground.db
+    own, home = identity.public, realm_of(ground.places[0])
+    store = TrustStore(db, str(home))
+    memberships = Memberships(store)
+    notary = Notary(identity, home.rendezvous, home.network, store, clock, entropy, memberships.realms)
     audit = AuditService(db, ground.audit_key, clock, entropy)
-    sealing = SealingKeyStore(db)
     settled = Settled(db, audit)
-    certificate = SealingCertificate(sealing, notary, settled, clock)
-    presence = Presence(FINAL)
-    rendezvous = ground.rendezvous(presence, notary, certificate)
-    courier = Courier(rendezvous, notary, store, sealing, audit, clock, entropy)
-    book = PeerBook(store, rendezvous, courier, own, clock)
+    book = PeerBook(store, memberships, own, clock)
+    admission = Admission(ground=ground, store=store, notary=notary, audit=audit, settled=settled, book=book)
+    for place in ground.places:
+        memberships.add(admission.make(place))
 
     def standing(peer: PublicKey) -> Standing | None:
         return trust.standing(peer)
@@ -72,14 +72,15 @@ def assemble(ground: Ground) -> Node:
         return ground.surroundings(network.candidates())
 
     def observers() -> tuple[str, ...]:
-        link = rendezvous.link
+        member = next((each for each in memberships if each.presence.observers), memberships.first)
+        link = member.rendezvous.link
         return choose_observers(
-            presence.observers, link.remote if link and not link.via else "", surroundings()
+            member.presence.observers, link.remote if link and not link.via else "", surroundings()
         )
 
     punches = PunchDesk(notary, lambda: sessions, surroundings, observers, clock)
-    network = ground.network(rendezvous, gate, punches)
-    herald = Herald(network, notary, courier, surroundings, clock)
+    network = ground.network(memberships, gate, punches)
+    herald = Herald(network, notary, memberships, surroundings, clock)
     sessions = SessionService(
         network=network,
         herald=herald,
@@ -101,10 +102,11 @@ def assemble(ground: Ground) -> Node:
         clock=clock,
         entropy=entropy,
         claims=ground.claims,
-        own_address=presence.own_address,
+        own_address=memberships.own_address,
+        hostname=memberships.hostname,
     )
-    delivery = Delivery(store, courier, sessions)
-    trust = TrustService(ledger, book, delivery, courier, sessions, rendezvous, ground.predecessor)
+    delivery = Delivery(store, memberships, sessions)
+    trust = TrustService(ledger, book, delivery, memberships, sessions)
     trust.impersonated = under.governance.impersonated
     charters = CharterService(
         ledger=ledger,
@@ -174,7 +176,7 @@ def assemble(ground: Ground) -> Node:
     )
     directory = DirectoryService(
         network=network,
-        rendezvous=rendezvous,
+        memberships=memberships,
         trust=trust,
         book=book,
         sessions=sessions,
@@ -185,33 +187,39 @@ def assemble(ground: Ground) -> Node:
         own=own,
         clock=clock,
     )
+
+    async def reachable(peer: PublicKey, envelope: Envelope, _: Realm) -> None:
+        await sessions.reachable(peer, envelope)
+
+    memberships.on(Reachability, reachable)
+    network.serve(ECHO_PORT, echo)
+    board = Switchboard(
+        store=store, network=network, gate=gate, trust=trust, sessions=sessions, directory=directory
+    )
+    for member in memberships:
+        board.connect(member)
+
+    def admit(place: Place) -> Membership:
+        made = admission.make(place)
+        board.connect(made)
+        return made
+
+    networks = NetworkService(
+        memberships, admit, trust=trust, sessions=sessions, config=ground.config, audit=audit, own=own
+    )
     about = AboutService(
         ground.facts,
-        presence=presence,
-        rendezvous_link=lambda: rendezvous.link,
+        memberships=memberships,
+        networks=networks,
         network=network,
         trust=trust,
         sessions=sessions,
         directory=directory,
         clock=clock,
     )
-
-    async def renew() -> None:
-        if certificate.stale:
-            directory.republish()
-
-    courier.on(Reachability, sessions.reachable)
-    network.serve(ECHO_PORT, echo)
-    presence.connect(
-        mail=courier.opened,
-        offer=network.relay_offered,
-        retired=trust.retiring.told,
-        registered=[sessions.registered],
-        again=[trust.registered, renew],
-    )
     return Node(
-        presence=presence,
-        rendezvous=rendezvous,
+        memberships=memberships,
+        networks=networks,
         network=network,
         notary=notary,
         audit=audit,

@@ -19,6 +19,7 @@ from comity.control.amounts import parse_duration, parse_rate, parse_size
 from comity.errors import InvalidInput
 from comity.identity.card import JoinUrl
 from comity.identity.hostname import normalise_hostname
+from comity.identity.place import Place, check_places, network_name
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.proxying import Outlet
 from comity.services.exchange import Rules
@@ -46,12 +47,13 @@ class Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``listen`` is ``HOST:PORT`` or empty; ``private_networks`` may be dialled though not on-link (rule
-    9); ``outlet`` is what ``proxy`` and its like come to.
+    """``places`` are the networks, the first first; ``listen`` is ``HOST:PORT`` or empty;
+    ``private_networks`` may be dialled though not on-link (rule 9); ``outlet`` is what ``proxy`` and its
+    like come to for a rendezvous.
     """
 
     hostname: str
-    join: JoinUrl
+    places: tuple[Place, ...]
     organization: str
     contact: str
     listen: str
@@ -60,11 +62,16 @@ class Settings:
     private_networks: tuple[IPNetwork, ...]
     punch: bool
     witnesses: tuple[str, ...]
-    outlet: Outlet
+    outlet: Callable[[JoinUrl], Outlet]
     exchange: Rules
     passphrase_file: Path | None
     log_format: LogFormat
     foreground: bool
+
+    @property
+    def join(self) -> JoinUrl:
+        """Of the first network."""
+        return self.places[0].join
 
 
 def parse_flags(arguments: Sequence[str]) -> Flags:
@@ -91,10 +98,17 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
     def of(name: str, parse: Callable[[str], T], flag: str | None = None) -> T:
         return settings.parsed(settings.said(name, environ, config, flag), parse)
 
-    join = of("join", JoinUrl.parse)
+    first = Place(of("network", network_name), of("join", JoinUrl.parse))
+    places = tuple(check_places([first, *of("networks", settings.places)]))
+
+    def outlet(join: JoinUrl) -> Outlet:
+        return find_outlet(join, environ, config, flags.proxy)
+
+    for place in places:
+        outlet(place.join)  # what can't be understood is said at the start
     return Settings(
         hostname=of("hostname", normalise_hostname),
-        join=join,
+        places=places,
         organization=of("organization", settings.claim),
         contact=of("contact", settings.claim),
         listen=of("listen", settings.listen, flags.listen),
@@ -105,7 +119,7 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
         log_format=of("log_format", settings.log_format, flags.log_format),
         punch=of("punch", settings.yes_or_no),
         witnesses=of("witnesses", settings.partners),
-        outlet=find_outlet(join, environ, config, flags.proxy),
+        outlet=outlet,
         exchange=Rules(
             inbox_quota=of("inbox_quota", settings.amount(parse_size)),
             artifact_limit=of("artifact_limit", settings.amount(parse_size)),
@@ -119,16 +133,18 @@ def settle(flags: Flags, environ: Mapping[str, str], config: Config) -> Settings
 def on_record(found: Settings) -> dict[str, str]:
     """The settings as the audit log tells them: without secrets; of an invitation, that there is one."""
     join = found.join
+    outlet = found.outlet(join)
     told = {
         field.name: _told(getattr(found, field.name))
         for field in dataclasses.fields(found)
-        if field.name not in ("join", "outlet", "foreground", "log_format", "exchange")
+        if field.name not in ("places", "outlet", "foreground", "log_format", "exchange")
     }
     told |= {name: _told(value) for name, value in dataclasses.asdict(found.exchange).items()}
     network = f"{join.authority}/{join.network}#{join.fingerprint}"
-    proxy = "" if found.outlet.proxy is None else str(found.outlet.proxy)
+    proxy = "" if outlet.proxy is None else str(outlet.proxy)
     return told | {
         "join": network,
+        "networks": ",".join(place.shown for place in found.places[1:]),
         "invited": _told(join.invitation is not None),
         "proxy": _USER_INFO.sub("//…@", proxy),
     }

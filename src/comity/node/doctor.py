@@ -21,21 +21,21 @@ def make_doctor(node: Node, network: PeerNetwork, settings: Settings, clock: Clo
 
     async def mapping() -> MappingFacts | None:
         link = node.rendezvous.link
-        around = look_around(settings.join, listening=network.candidates(), allowed=settings.private_networks)
+        around = look_around(
+            [settings.join], listening=network.candidates(), allowed=settings.private_networks
+        )
         remote = link.remote if link and not link.via else ""
         return await probe_mapping(choose_observers(node.presence.observers, remote, around))
 
     return DoctorService(
         Probes(
-            way=lambda: probe_way(settings.join, settings.outlet, clock),
+            way=lambda: probe_way(settings.join, settings.outlet(settings.join), clock),
             mapping=mapping,
             listener=probe_listener,
             survey=network.survey,
         ),
-        hostname=settings.hostname,
         listen=settings.listen,
-        presence=node.presence,
-        rendezvous=node.rendezvous,
+        memberships=node.memberships,
         network=network,
         trust=node.trust,
         sessions=node.sessions,

@@ -12,9 +12,9 @@ from typing import Protocol
 from comity import control
 from comity.clock import Clock
 from comity.entropy import Entropy
-from comity.identity.card import JoinUrl
 from comity.identity.envelope import Envelope
 from comity.identity.keys import Identity
+from comity.identity.place import Place
 from comity.node.evidence import Evidence
 from comity.protocol.candidates import Surroundings
 from comity.protocol.registry import RelayOffer
@@ -27,6 +27,8 @@ from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService, Rules
 from comity.services.forwarding import ForwardingService
 from comity.services.guard import Guard
+from comity.services.membership import Memberships, RunningRendezvous
+from comity.services.networks import NetworkService
 from comity.services.notary import Notary
 from comity.services.presence import Presence
 from comity.services.session import SessionService
@@ -36,18 +38,7 @@ from comity.services.trust.ledger import Claims
 from comity.storage.blobs import BlobStore
 from comity.storage.database import Database
 from comity.storage.logkey import AuditKey
-from comity.transport.interface import Gate, LinkInfo, Network, PunchPost, Rendezvous, RendezvousListener
-
-
-class RunningRendezvous(Rendezvous, Protocol):
-    """A rendezvous client that has to be run."""
-
-    @property
-    def link(self) -> LinkInfo | None:
-        """How the connection runs, while there is one."""
-
-    async def run(self) -> None:
-        """Stay connected until cancelled, or until trying again cannot help."""
+from comity.transport.interface import Gate, Network, PunchPost, RendezvousListener
 
 
 class RunningNetwork(Network, Protocol):
@@ -65,13 +56,13 @@ class RunningNetwork(Network, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What a node stands on. ``rendezvous`` and ``network`` make the adapters once what they need is
-    there; ``guard`` makes what decides.
+    """What a node stands on. ``rendezvous`` (for each of ``places``, under a hostname) and ``network`` make
+    the adapters once what they need is there; ``guard`` makes what decides.
     """
 
     identity: Identity
-    join: JoinUrl
-    predecessor: Predecessor | None
+    places: tuple[Place, ...]
+    predecessor: Callable[[Place], Predecessor | None]
     claims: Claims
     facts: NodeFacts
     shown: control.VisibilityResult
@@ -84,8 +75,8 @@ class Ground:
     blobs: BlobStore
     exchange: Rules = field(default_factory=Rules)
     config: ConfigFile
-    rendezvous: Callable[[RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
-    network: Callable[[Rendezvous, Gate, PunchPost], RunningNetwork]
+    rendezvous: Callable[[Place, str, RendezvousListener, Notary, Callable[[], Envelope]], RunningRendezvous]
+    network: Callable[[Memberships, Gate, PunchPost], RunningNetwork]
     surroundings: Callable[[tuple[str, ...]], Surroundings]
     guard: type[Guard] = Guard
 
@@ -94,8 +85,8 @@ class Ground:
 class Node:
     """The services of one node, wired and not yet started."""
 
-    presence: Presence
-    rendezvous: RunningRendezvous
+    memberships: Memberships
+    networks: NetworkService
     network: RunningNetwork
     notary: Notary
     audit: AuditService
@@ -110,3 +101,13 @@ class Node:
     forwarding: ForwardingService
     directory: DirectoryService
     about: AboutService
+
+    @property
+    def presence(self) -> Presence:
+        """At the first of its rendezvous."""
+        return self.memberships.first.presence
+
+    @property
+    def rendezvous(self) -> RunningRendezvous:
+        """The client of the first one."""
+        return self.memberships.first.rendezvous

@@ -28,6 +28,8 @@ from comity.node.handoff import Handoff
 from comity.node.logs import last_lines
 from comity.node.parts import Node
 from comity.node.ready import ReadyLine
+from comity.services.membership import Membership
+from comity.services.presence import Presence
 from comity.storage.home import Home
 from comity.storage.runtime import Runtime
 from comity.storage.sockets import listen_private
@@ -46,9 +48,10 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
     with ExitStack() as kept:
         built = build(home, settings)
         kept.callback(built.db.close)
-        kept.callback(built.way.close)
+        kept.callback(built.close_ways)
         kept.callback(built.node.audit.close)
         built.node.audit.append("node.started", version=__version__)
+        built.node.settled.clock()
         built.node.settled.record(on_record(settings))
         built.node.settled.key("identity", str(built.node.notary.public.fingerprint))
         built.node.settled.key("log", built.node.audit.key.public.hex())
@@ -81,6 +84,7 @@ class _Life:
         node.exchange.start()
         node.events.start()
         node.forwarding.start()
+        node.memberships.gave_up = self._gave_up
         try:
             await node.network.start()
             async with asyncio.TaskGroup() as tasks:
@@ -89,8 +93,7 @@ class _Life:
                     tasks.create_task(node.sessions.run(node.trust)),
                 }
                 others = {
-                    tasks.create_task(node.presence.run()),
-                    tasks.create_task(self._stay_registered()),
+                    tasks.create_task(node.memberships.run()),
                     tasks.create_task(node.evidence.witness.run()),
                     tasks.create_task(node.charters.run()),
                     tasks.create_task(node.exchange.run()),
@@ -109,30 +112,39 @@ class _Life:
         if self._failure is not None:
             raise self._failure
 
-    async def _stay_registered(self) -> None:
-        await self._node.rendezvous.run()
-        if isinstance(self._node.presence.problem, SupersededHere):
+    def _gave_up(self, _: Membership) -> None:
+        if all(isinstance(each.presence.problem, SupersededHere) for each in self._node.memberships):
             self._node.sessions.stop()  # the other daemon with this key keeps them now
 
     async def _announce(self) -> None:
-        """Wait for the registration and say how it went; what is fatal at the start stops the daemon."""
-        presence = self._node.presence
+        """Wait for the registrations and say how they went; what is fatal in every network at the start stops
+        the daemon.
+        """
+        members = list(self._node.memberships)
         warning: ComityError | None = None
         try:
             async with asyncio.timeout(limits.READY_SECONDS):
-                while presence.state != "registered" and not self._stop.is_set():
-                    if isinstance(presence.problem, _FATAL_AT_START):
-                        self._failure = presence.problem
-                        self._stop.set()
-                        return
-                    if isinstance(presence.problem, ProxyAuthentication):  # a person has to act first
-                        warning = presence.problem
-                        break
-                    await self._either(presence.changed)
+                for member in members:
+                    warning = await self._settled(member.presence) or warning
         except TimeoutError:
-            warning = _warning(presence.problem)
-        log.info("ready", extra={"fields": {"state": presence.state, "address": presence.address}})
+            late = next(each.presence for each in members if each.presence.state != "registered")
+            warning = _warning(late.problem)
+        fatal = [each.presence.problem for each in members]
+        if all(isinstance(problem, _FATAL_AT_START) for problem in fatal) and not self._stop.is_set():
+            self._failure = _warning(fatal[0])
+            self._stop.set()
+            return
+        first = self._node.presence
+        log.info("ready", extra={"fields": {"state": first.state, "address": first.address}})
         self._ready.ready(await self._node.about.status(), warning)
+
+    async def _settled(self, presence: Presence) -> ComityError | None:
+        """Wait for one registration, or for what a person has to act upon first, which is returned."""
+        while presence.state != "registered" and not self._stop.is_set():
+            if isinstance(presence.problem, (*_FATAL_AT_START, ProxyAuthentication)):
+                return presence.problem
+            await self._either(presence.changed)
+        return None
 
     async def _either(self, event: asyncio.Event) -> None:
         """Until ``event`` or the order to stop."""
@@ -148,6 +160,7 @@ def _operations(built: Built, handoff: Handoff, home: Home, stop: Callable[[], N
     node = built.node
     return Operations(
         about=node.about,
+        networks=node.networks,
         doctor=built.doctor,
         directory=node.directory,
         trust=node.trust,

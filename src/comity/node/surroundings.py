@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 import ifaddr
 
@@ -10,7 +11,9 @@ from comity.identity.card import JoinUrl
 from comity.protocol.candidates import IPAddress, IPNetwork, Surroundings
 
 
-def look_around(join: JoinUrl, *, listening: tuple[str, ...], allowed: tuple[IPNetwork, ...]) -> Surroundings:
+def look_around(
+    joins: Iterable[JoinUrl], *, listening: tuple[str, ...], allowed: tuple[IPNetwork, ...]
+) -> Surroundings:
     """What rule 9's filter needs; reads the interfaces anew, as machines move."""
     own: set[IPAddress] = set()
     on_link: list[IPNetwork] = []
@@ -26,7 +29,7 @@ def look_around(join: JoinUrl, *, listening: tuple[str, ...], allowed: tuple[IPN
         on_link=tuple(on_link),
         listening=listening,
         allowed=allowed,
-        loopback=_on_loopback(join.host),
+        loopback=all(_on_loopback(join.host) for join in joins),
     )
 
 

@@ -21,6 +21,7 @@ from comity.errors import FileUnusable, RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
+from comity.protocol.realm import Realm
 from comity.protocol.statements import (
     Claim,
     EnvelopeText,
@@ -33,6 +34,9 @@ from comity.protocol.wire import Hex32, decode, encode
 
 #: What a statement of a rendezvous about itself gives as its network.
 EVERY_NETWORK = 1
+#: What a node gives as its realm in a statement about its own keys that counts everywhere: the same for
+#: all, so that nobody learns from it of which networks the node is a member.
+NOWHERE = Realm(Fingerprint.parse("00" * 32), EVERY_NETWORK)
 
 #: What a node that meets another key than it has pinned asks, in the clear, followed by that pin and a line
 #: feed; the answer is a Lineage, which proves itself, and the end of the connection.

@@ -1,11 +1,11 @@
 """Keeps Python's garbage collector from stopping the server: what is there for long is out of its sight.
 
-A full collection looks at every object there is; with 10,000 nodes online that took 1.3 s, every 20 s, and
-nobody was answered meanwhile. So once a second what is alive is frozen (``gc.freeze``, which costs nothing),
-and the collector only ever looks at what is younger. Frozen objects still end with their last reference, and
-everything about a connection does (``tests/integration/test_rendezvous_garbage.py``). Should a change break
-that, ended connections stay in memory: ``ghosts`` counts them, and a full collection frees them, however long
-it takes.
+A full collection looks at every object there is; with 10,000 nodes online that took half a second and more,
+again and again, and nobody was answered meanwhile. So once a second what is alive is frozen (``gc.freeze``,
+which costs nothing), and the collector only ever looks at what is younger. Frozen objects still end with
+their last reference, and everything about a connection does (``tests/integration/test_rendezvous_garbage``).
+Should a change break that, ended connections stay in memory: ``ghosts`` counts them, and a full collection
+frees them, however long it takes.
 
 For a process that is a server and nothing else: it is the whole process's collector.
 """

@@ -1,7 +1,8 @@
 """Keys that have ended: by their own certificate, or by a rotation to another key (SECURITY.md rule 4).
 
 The certificate verifies by itself, so whoever brings it may: a key's owner who has lost it has only a copy.
-From then on no network takes the key, its name is free, and those who reserve mailbox slots for it are told.
+From then on no network takes the key, its name is free, and those who reserve mailbox slots for it are
+told: in the networks of which it was a member, so that nobody learns from it that there are others.
 
 Functions over the stores, inside the caller's transaction: no IO, no clock, and nobody is disconnected here.
 """
@@ -39,7 +40,11 @@ def retire(
     Whom it had named its successor loses what it took over: a thief may have rotated it first.
     """
     before = books.tenancy.ended_key(key.raw)
-    told = tuple(books.letters.reserving(key.raw))
+    for network in books.nodes.networks():
+        if books.nodes.get(network, key.raw) or books.tenancy.removal(network, key.raw):
+            books.tenancy.end_member(key.raw, network)
+    theirs = books.tenancy.ended_in(key.raw)
+    told = tuple(one for one in books.letters.reserving(key.raw) if one[0] in theirs)
     ended: list[NodeKey] = []
     if before is None or before.how != "retired":
         books.tenancy.end_key(EndedKey(key.raw, int(now), "retired", said.reason, envelope))
@@ -91,14 +96,19 @@ def succeed(books: Books, claim: Claim, now: float) -> bool:
         raise RemoteProtocolError("a rotation keeps the hostname; change it afterwards")
     _forget(books, node)
     books.tenancy.end_key(EndedKey(old.raw, int(now), "rotated", reason, claim.rotation))
+    books.tenancy.end_member(old.raw, claim.network)
     act = Act(int(now), str(old.fingerprint), "key rotated", claim.network, f"{_named(node)}, {reason}")
     books.tenancy.note(act)
     return True
 
 
-def reminders(books: Books, senders: list[bytes]) -> list[Retired]:
-    """What a node that reserves slots for these senders is told of them."""
-    found = [ended for sender in senders if (ended := books.tenancy.ended_key(sender)) is not None]
+def reminders(books: Books, network: int, senders: list[bytes]) -> list[Retired]:
+    """What a node of a network that reserves slots for these senders is told of them."""
+    found = [
+        ended
+        for sender in senders
+        if (ended := books.tenancy.ended_key(sender)) and network in books.tenancy.ended_in(sender)
+    ]
     return [Retired(key=one.key.hex(), retirement=one.proof) for one in found if one.how == "retired"]
 
 

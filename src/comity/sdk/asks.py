@@ -37,6 +37,21 @@ def info() -> Ask[control.InfoResult]:
     return Ask("info", None, control.InfoResult)
 
 
+def network_list() -> Ask[control.NetworkMembershipsResult]:
+    """The networks that this node is a member of."""
+    return Ask("network-list", None, control.NetworkMembershipsResult)
+
+
+def network_join(request: control.NetworkJoinRequest) -> Ask[control.NetworkMembership]:
+    """Become a member of one more."""
+    return Ask("network-join", request, control.NetworkMembership, request.wait_seconds)
+
+
+def network_leave(request: control.NetworkLeaveRequest) -> Ask[control.NetworkLeaveResult]:
+    """Be a member of one less."""
+    return Ask("network-leave", request, control.NetworkLeaveResult)
+
+
 def set_tags(request: control.SetTagsRequest) -> Ask[control.VisibilityResult]:
     """Replace the tags by which others find this node while it is public."""
     return Ask("set-tags", request, control.VisibilityResult)

@@ -97,7 +97,9 @@ def fingerprint_of(client: Client, text: str) -> str:
     """Whom a PEER argument means: the log names peers by fingerprint, as names change hands and keys don't.
     UnknownPeer.
     """
-    named = parse_peer(text)
+    is_card = text.strip().startswith("comity:")
+    plain, _, network = (text, "", "") if is_card or "@" not in text else text.rpartition("@")
+    named = parse_peer(plain)
     if isinstance(named, Card):
         return str(named.fingerprint)
     if isinstance(named, Fingerprint):
@@ -105,7 +107,8 @@ def fingerprint_of(client: Client, text: str) -> str:
     known = trust.agreements(client)
     peers: list[TrustedPeer | HandshakeResult] = [*known.trusted, *known.ended, *known.outgoing]
     for peer in peers:
-        if str(named) in (peer.hostname, peer.address):
+        there = not network or (isinstance(peer, TrustedPeer) and peer.network == network)
+        if there and str(named) in (peer.hostname, peer.address):
             return peer.fingerprint
     raise UnknownPeer(
         f"no peer of an agreement is known as {printable(text)}",

@@ -18,7 +18,7 @@ from comity.storage import settings
 from comity.storage.config import Config
 from comity.storage.settings import SETTINGS
 
-_TOKEN = re.compile(r"\?invite=[^#]*")
+_TOKEN = re.compile(r"\binvite=[0-9a-f]*")
 
 
 def list_settings(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigListResult:
@@ -62,7 +62,13 @@ def change(
 
 def _shown(name: str, value: str | bool | tuple[str, ...]) -> str | bool | tuple[str, ...]:
     """An invitation lets whoever reads it in, so it is not shown."""
-    return _TOKEN.sub("?invite=...", value) if name == "join" and isinstance(value, str) else value
+    if name == "join" and isinstance(value, str):
+        return _hidden(value)
+    return tuple(map(_hidden, value)) if name == "networks" and isinstance(value, tuple) else value
+
+
+def _hidden(text: str) -> str:
+    return _TOKEN.sub("invite=...", text)
 
 
 def _setting(name: str, environ: Mapping[str, str], config: Config) -> ConfigSetting:

@@ -42,7 +42,7 @@ def init(request: InitRequest, *, home: Path | None = None, passphrase: str | No
     place.create()
     if not request.rename:
         identity = _identity(FileKeyStore(place.identity_key), passphrase)
-        settle(place, identity, JoinUrl.parse(config.join))
+        settle(place, identity)
     place.write_config(config)
     return card(place.path)
 

@@ -7,6 +7,7 @@ certificate, ``config.toml`` and the database. Received files are not in it.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from comity import limits
@@ -18,6 +19,9 @@ from comity.storage.backup import copy_database, put_database, read_backup, writ
 from comity.storage.home import Home
 from comity.storage.lease import Machine, read_holder
 from comity.storage.private import read_private, write_private
+
+#: The old key's word to another network than the first: ``Home.rotation_in``.
+_ROTATION = re.compile(r"rotation-[a-z][a-z0-9-]{0,31}\.json")
 
 
 def backup(path: Path, passphrase: str, home: Path | None = None) -> BackupResult:
@@ -62,16 +66,20 @@ def restore(path: Path, passphrase: str, home: Path | None = None) -> RestoreRes
     place = locate(home)
     if place.identity_key.exists():
         raise AlreadyInitialised(f"a node is set up in {place.path} already")
-    small = _small_files(place)
-    header, files = read_backup(path, passphrase, "identity", {*small, place.database.name})
+    small = set(_small_files(place))
+
+    def known(name: str) -> bool:
+        return name in small or name == place.database.name or bool(_ROTATION.fullmatch(name))
+
+    header, files = read_backup(path, passphrase, "identity", known)
     if not {place.identity_key.name, place.config.name} <= set(files):
         raise FileUnusable(f"{path} holds no identity", hint="try another copy")
     place.create()
     if place.database.name in files:
         put_database(place.database, files[place.database.name])
-    for name, file in small.items():  # the key last: until it is there, nothing is set up
-        if name in files:
-            write_private(file, files[name], replace=True)
+    others = sorted(set(files) - {place.database.name, place.identity_key.name})
+    for name in (*others, place.identity_key.name):  # the key last: until it is there, nothing is set up
+        write_private(place.path / name, files[name], replace=True)
     return RestoreResult(str(place.path), header.name, header.fingerprint, header.created_at)
 
 
@@ -81,6 +89,7 @@ def _small_files(place: Home) -> dict[str, Path]:
         place.fingerprint,
         place.retirement,
         place.rotation,
+        *place.rotations,
         place.log_key,
         place.log_certificate,
         place.identity_key,

@@ -46,7 +46,8 @@ class Scene:
     def trace(self) -> tuple[object, ...]:
         """Changes whenever something happened."""
         done = tuple((each.transfer, each.state, each.bytes_done) for each in self.transfers)
-        told = (self.status.rendezvous_state, self.status.sessions, self.status.pending, self.status.owed)
+        states = tuple(each.state for each in self.status.networks)
+        told = (*states, self.status.sessions, self.status.pending, self.status.owed)
         return (*told, self.arrivals, done)
 
 

@@ -13,6 +13,7 @@ from comity.control.trust import RotateResult
 from comity.errors import WrongPassphrase
 from comity.identity.card import JoinUrl
 from comity.identity.keys import Identity
+from comity.protocol.realm import Realm
 from comity.protocol.statements import Predecessor, payload, payload_type
 from comity.protocol.succession import Rotation
 from comity.protocol.wire import encode
@@ -21,6 +22,7 @@ from comity.sdk.revocation import frame, settle
 from comity.storage.home import Home
 from comity.storage.keystore import FileKeyStore
 from comity.storage.lease import Lease
+from comity.storage.places import places_of
 from comity.storage.private import make_private_folder, move_private, write_private
 from comity.storage.runtime import runtime_of
 
@@ -34,7 +36,7 @@ def rotate(home: Path | None = None, passphrase: str | None = None) -> RotateRes
     """
     place = locate(home)
     place.check()
-    join = JoinUrl.parse(place.read_config().join)
+    places = places_of(place.read_config())
     runtime = runtime_of(place, os.environ)
     runtime.create()
     with Lease.acquire(place, runtime):
@@ -43,17 +45,19 @@ def rotate(home: Path | None = None, passphrase: str | None = None) -> RotateRes
         place.next_key.unlink(missing_ok=True)
         kept_by = passphrase if _protected(place) else None
         FileKeyStore(place.next_key).save(new, kept_by)
-        said = Predecessor(key=old.public.hex, rotation=_rotation(old, new, join))
-        write_private(place.rotation, encode(said), replace=True)
+        for file in place.rotations:
+            file.unlink()
+        for number, each in enumerate(places):
+            kept = place.rotation_in(each.name) if number else place.rotation
+            write_private(kept, encode(_rotation(old, new, each.join)), replace=True)
         former = place.former(str(old.public.fingerprint))
         make_private_folder(former.parent)
         make_private_folder(former)
-        for file in (place.retirement, place.log_certificate):
+        for file in (place.retirement, place.log_certificate, *place.rotations):
             if file.exists():
                 write_private(former / file.name, file.read_bytes(), replace=True)
-        write_private(former / place.rotation.name, encode(said), replace=True)
         move_private(place.next_key, place.identity_key)  # from here on it is done
-        settle(place, new, join)
+        settle(place, new)
     named = card(place.path)
     return RotateResult(
         hostname=named.hostname,
@@ -64,9 +68,12 @@ def rotate(home: Path | None = None, passphrase: str | None = None) -> RotateRes
     )
 
 
-def _rotation(old: Identity, new: Identity, join: JoinUrl) -> str:
-    statement = Rotation(**frame(old, join, limits.REQUEST_LIFETIME), successor=new.public.hex)
-    return old.sign_statement(payload_type(Rotation), payload(statement)).to_json().decode()
+def _rotation(old: Identity, new: Identity, join: JoinUrl) -> Predecessor:
+    """The old key's word to one network, which names no other one."""
+    realm = Realm(join.named, join.network)
+    statement = Rotation(**frame(old, realm, limits.REQUEST_LIFETIME), successor=new.public.hex)
+    envelope = old.sign_statement(payload_type(Rotation), payload(statement))
+    return Predecessor(key=old.public.hex, rotation=envelope.to_json().decode())
 
 
 def _protected(place: Home) -> bool:

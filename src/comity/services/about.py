@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from comity import __version__, control
 from comity.clock import Clock
-from comity.identity.card import Card, JoinUrl
+from comity.identity.card import Card
+from comity.identity.fingerprint import Fingerprint
 from comity.services.directory import DirectoryService
-from comity.services.presence import Presence
+from comity.services.membership import Membership, Memberships
+from comity.services.networks import NetworkService
 from comity.services.session import SessionService
 from comity.services.trust import TrustService
-from comity.transport.interface import LinkInfo, Network
+from comity.transport.interface import Network
 
 
 @dataclass(frozen=True)
@@ -24,22 +25,21 @@ class NodeFacts:
     home: str
     pid: int
     started: float
-    card: Card
-    join: JoinUrl
+    fingerprint: Fingerprint
     listen: str
     organization: str
     contact: str
 
 
 class AboutService:
-    """``rendezvous_link`` tells how the connection to the rendezvous runs, if there is one."""
+    """What there is to say of a rendezvous is said of the first one; ``networks`` have their own lines."""
 
     def __init__(
         self,
         facts: NodeFacts,
         *,
-        presence: Presence,
-        rendezvous_link: Callable[[], LinkInfo | None],
+        memberships: Memberships,
+        networks: NetworkService,
         network: Network,
         trust: TrustService,
         sessions: SessionService,
@@ -47,8 +47,8 @@ class AboutService:
         clock: Clock,
     ) -> None:
         self._facts = facts
-        self._presence = presence
-        self._rendezvous_link = rendezvous_link
+        self._memberships = memberships
+        self._networks = networks
         self._network = network
         self._trust = trust
         self._sessions = sessions
@@ -58,19 +58,20 @@ class AboutService:
     async def status(self) -> control.StatusResult:
         """Whether it runs and is registered, and how much it has to do."""
         facts, now = self._facts, self._clock.now()
-        problem = self._presence.problem
+        member = self._memberships.first
+        presence, problem = member.presence, member.presence.problem
         waiting = [rel for rel in self._trust.relationships() if rel.incoming and rel.incoming.expires > now]
         return control.StatusResult(
             running=True,
-            hostname=facts.card.hostname,
-            fingerprint=str(facts.card.fingerprint),
-            address=self._presence.address,
+            hostname=member.hostname,
+            fingerprint=str(facts.fingerprint),
+            address=presence.address,
             pid=facts.pid,
-            card=str(facts.card),
+            card=str(self._card(member)),
             home=facts.home,
             version=__version__,
-            rendezvous=facts.join.authority,
-            rendezvous_state=self._presence.state,
+            rendezvous=member.place.join.authority,
+            rendezvous_state=presence.state,
             problem=str(problem) if problem else "",
             listen=facts.listen,
             uptime_seconds=round(self._clock.monotonic() - facts.started, 3),
@@ -78,28 +79,34 @@ class AboutService:
             trusted=len(self._trust.trusted_peers()),
             pending=len(waiting),
             owed=self._trust.owed,
+            networks=self._networks.list().networks,
         )
 
     async def info(self) -> control.InfoResult:
         """Who this node is, what it shows, and what was negotiated on each of its links."""
         facts, shown = self._facts, self._directory.visibility()
-        link = self._rendezvous_link()
+        member = self._memberships.first
+        link, join = member.rendezvous.link, member.place.join
         return control.InfoResult(
-            address=self._presence.address,
-            hostname=facts.card.hostname,
-            fingerprint=str(facts.card.fingerprint),
-            card=str(facts.card),
+            address=member.presence.address,
+            hostname=member.hostname,
+            fingerprint=str(facts.fingerprint),
+            card=str(self._card(member)),
             organization=facts.organization,
             contact=facts.contact,
             public=shown.public,
             tags=shown.tags,
-            rendezvous=facts.join.authority,
-            rendezvous_fingerprint=str(facts.join.fingerprint),
-            network=facts.join.network,
-            observed=self._presence.observed,
+            rendezvous=join.authority,
+            rendezvous_fingerprint=str(join.fingerprint),
+            network=join.network,
+            observed=member.presence.observed,
             candidates=self._network.candidates(),
             rendezvous_link=control.LinkView(link.remote, link.tls, link.cipher, link.group, link.via)
             if link
             else None,
             sessions=self._sessions.views(),
+            networks=self._networks.list().networks,
         )
+
+    def _card(self, member: Membership) -> Card:
+        return Card(member.hostname, member.place.join.authority, self._facts.fingerprint)

@@ -32,12 +32,14 @@ from comity.identity.keys import PublicKey
 from comity.identity.sealing import SealContext, SealingPrivateKey, UnsealError, open_sealed, seal
 from comity.protocol.registry import Mail, Record
 from comity.protocol.statements import (
+    HandshakeRequest,
     SealingKey,
     Statement,
     check_lifetime,
     open_statement,
     payload_type,
 )
+from comity.protocol.succession import Retirement
 from comity.services.audit import AuditService
 from comity.services.notary import AlreadySeen, Notary
 from comity.services.refusals import Refusals
@@ -56,7 +58,10 @@ class SealingKeys(Protocol):
 
 
 class Courier:
-    """Seals and opens; see the module."""
+    """Seals and opens in one realm, the notary's; see the module.
+
+    ``elsewhere`` tells whether a key has an agreement with this node that is in force in another realm.
+    """
 
     def __init__(
         self,
@@ -67,7 +72,10 @@ class Courier:
         audit: AuditService,
         clock: Clock,
         entropy: Entropy,
+        elsewhere: Callable[[PublicKey], bool] = lambda _: False,
     ) -> None:
+        self.realm = notary.realm
+        self._elsewhere = elsewhere
         self._rendezvous = rendezvous
         self._notary = notary
         self._store = store
@@ -141,6 +149,7 @@ class Courier:
         try:
             envelope = self._unseal(sender, identifier, mail)
             handler = self._handlers.get(envelope.payload_type)
+            self._check_met_here(sender, envelope)
             if handler is None:
                 raise RemoteProtocolError("a sealed message holds no statement that belongs in one")
             await handler(sender, envelope)
@@ -149,9 +158,20 @@ class Courier:
         except (RemoteProtocolError, IdentityMismatch, UnknownPeer, Denied) as error:
             self._refusals.record(sender, error, message=mail.message_id)
 
+    def _check_met_here(self, sender: PublicKey, envelope: Envelope) -> None:
+        """A key that is met in another realm can ask for an agreement here once none is in force there, and
+        can retire; else RemoteProtocolError.
+        """
+        if envelope.payload_type == payload_type(Retirement):
+            return
+        met = self._store.realm_of(sender)
+        first = envelope.payload_type == payload_type(HandshakeRequest)
+        if self._elsewhere(sender) or (met not in (None, str(self.realm)) and not first):
+            raise RemoteProtocolError("it came through another network than the one where its sender is met")
+
     def _dealt_with(self, key: PublicKey) -> bool:
         rel = self._store.get(key)
-        return rel is not None and rel.dealt_with
+        return rel is not None and rel.dealt_with and rel.realm == str(self.realm)
 
     def name_record(self, record: Record) -> PublicKey:
         """The key in a registry record whose name and address can be a node's here; else RemoteProtocolError.
@@ -177,7 +197,7 @@ class Courier:
         key = PublicKey.from_hex(record.key)
         try:
             proper = normalise_hostname(record.hostname) == record.hostname
-            proper = proper and Address.parse(record.address).network == self._notary.network
+            proper = proper and Address.parse(record.address).network == self.realm.network
         except InvalidInput:
             proper = False
         if not proper:
@@ -188,23 +208,25 @@ class Courier:
 
     def _remember(self, record: Record, key: PublicKey) -> None:
         statement = self._open_sealing_key(key, record.sealing_key.encode())
-        known = self._store.sealing_key(key)
+        known = self._store.sealing_key(key, str(self.realm))
         if known is not None and statement.sequence < known.sequence:
             raise IdentityMismatch(
                 f"the rendezvous offers an older sealing key of {record.hostname} than it did before",
                 hint="ask your partner whether their node was restored from a backup, then the operator",
             )
         self._store.put_sealing_key(
-            key, PeerSealingKey(statement.sequence, statement.expires, bytes.fromhex(statement.public))
+            key,
+            PeerSealingKey(statement.sequence, statement.expires, bytes.fromhex(statement.public)),
+            str(self.realm),
         )
 
     async def _sealing_key(self, peer: PublicKey) -> bytes:
-        known = self._store.sealing_key(peer)
+        known = self._store.sealing_key(peer, str(self.realm))
         if known is None or known.expires < self._clock.now() + limits.DAY:
             record = await self._rendezvous.resolve(key=peer)
             if self.accept_record(record) != peer:
                 raise IdentityMismatch("the rendezvous answered with another node's record")
-            known = self._store.sealing_key(peer)
+            known = self._store.sealing_key(peer, str(self.realm))
         if known is None:
             raise IdentityMismatch("the peer has no sealing key")
         return known.public
@@ -215,8 +237,8 @@ class Courier:
                 Envelope.from_json(text),
                 SealingKey,
                 issuer=key,
-                rendezvous=self._notary.rendezvous,
-                network=self._notary.network,
+                rendezvous=self.realm.rendezvous,
+                network=self.realm.network,
                 now=self._clock.now(),
             )
             check_lifetime(statement, limits.SEALING_KEY_LIFETIME)
@@ -241,8 +263,8 @@ class Courier:
     ) -> SealContext:
         return SealContext(
             type="mail" if keep else "signal",
-            rendezvous=self._notary.rendezvous,
-            network=self._notary.network,
+            rendezvous=self.realm.rendezvous,
+            network=self.realm.network,
             sender=sender,
             recipient=recipient,
             message_id=identifier,

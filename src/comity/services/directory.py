@@ -31,14 +31,15 @@ from comity.protocol.registry import Record
 from comity.protocol.statements import Tags
 from comity.protocol.trust.relationship import Relationship
 from comity.services.guard import Guard
+from comity.services.membership import Membership, Memberships, left_network
 from comity.services.session import SessionService
 from comity.services.settled import Settled
 from comity.services.trust import KnownPeer, TrustService
-from comity.services.trust.peers import PeerBook
+from comity.services.trust.peers import Found, PeerBook
 from comity.services.trust.views import identity
 from comity.storage.config import Config
 from comity.storage.settings import text_of
-from comity.transport.interface import Network, Rendezvous, Stream
+from comity.transport.interface import Network, Stream
 
 _ECHO_BYTES = 32
 
@@ -60,7 +61,7 @@ class DirectoryService:
         self,
         *,
         network: Network,
-        rendezvous: Rendezvous,
+        memberships: Memberships,
         trust: TrustService,
         book: PeerBook,
         sessions: SessionService,
@@ -73,7 +74,7 @@ class DirectoryService:
     ) -> None:
         self._own = own
         self._network = network
-        self._rendezvous = rendezvous
+        self._memberships = memberships
         self._trust = trust
         self._book = book
         self._sessions = sessions
@@ -93,7 +94,7 @@ class DirectoryService:
         """
         found = await self._book.look_up(request.name, None)
         known = self._book.known(found.key)
-        record = await self._present(known) if known else await self._rendezvous.resolve(key=found.key)
+        record = await self._present(known) if known else await self._record(found)
         rel = self._relationships().get(found.key)
         return control.FindResult(
             address=found.address,
@@ -105,21 +106,30 @@ class DirectoryService:
             public=record is not None and record.public,
             trusted=known is not None,
             identity=identity(rel) if rel and (known or rel.pinned) else "unknown",
+            network=self._memberships.name_of(found.realm),
         )
 
     async def peers(self, request: control.PeersRequest) -> control.PeersResult:
-        """Approved peers, and the public nodes of the network; with ``tag``, those that show it in public."""
+        """Approved peers, and the public nodes of every network; with ``tag``, those that show it in
+        public.
+        """
         listed = await self._listed(request.tag)
         rels = self._relationships()
         views: list[control.PeerView] = []
-        names: set[str] = set()
+        names: set[tuple[str, str]] = set()
         for known in sorted(self._trust.trusted_peers(), key=lambda known: known.hostname):
-            names |= {known.hostname, known.address}
-            record = listed.pop(known.key, None)
+            names |= {(known.realm, known.hostname), (known.realm, known.address)}
+            record = listed.pop((known.realm, known.key), None)
             if record is not None or request.tag is None:
                 views.append(self._approved_view(known, rels[known.key], record))
         views += sorted(
-            (_listed_view(key, record, names) for key, record in listed.items()),
+            (
+                dataclasses.replace(
+                    _listed_view(key, record, {name for there, name in names if there == realm}),
+                    network=self._memberships.name_of(realm),
+                )
+                for (realm, key), record in listed.items()
+            ),
             key=lambda view: view.hostname,
         )
         return control.PeersResult(tuple(views))
@@ -177,16 +187,17 @@ class DirectoryService:
         """What this node shows."""
         return self._shown
 
-    def republish(self) -> None:
-        """Register again, as something that the registration carries has changed."""
-        self._rendezvous.update(public=self._shown.public, tags=self._shown.tags)
+    def republish(self, member: Membership) -> None:
+        """Register there again, as something that the registration carries has changed."""
+        member.rendezvous.update(public=self._shown.public, tags=self._shown.tags)
 
     def _show(self, shown: control.VisibilityResult) -> control.VisibilityResult:
         config = dataclasses.replace(self._config.read_config(), public=shown.public, tags=shown.tags)
         self._settled.record({"public": text_of(shown.public), "tags": text_of(shown.tags)})
         self._config.write_config(config)
         self._shown = shown
-        self.republish()
+        for member in self._memberships:
+            self.republish(member)
         return shown
 
     # ── records ───────────────────────────────────────────────────────────────────────────────────────
@@ -195,11 +206,12 @@ class DirectoryService:
         """What the rendezvous says of an approved peer; IdentityMismatch where it names another key for
         it.
         """
+        rendezvous = self._memberships.of(known.key).rendezvous
         try:
             try:
-                record = await self._rendezvous.resolve(hostname=known.hostname)
+                record = await rendezvous.resolve(hostname=known.hostname)
             except UnknownPeer:  # it goes by another name now
-                return await self._rendezvous.resolve(key=known.key)
+                return await rendezvous.resolve(key=known.key)
         except (RendezvousUnreachable, UnknownPeer):
             return None
         if record.key != known.key.hex:
@@ -208,14 +220,23 @@ class DirectoryService:
             )
         return record
 
-    async def _listed(self, tag: str | None) -> dict[PublicKey, Record]:
-        try:
-            records = await self._rendezvous.find(tag)
-        except RendezvousUnreachable:
-            return {}
-        keyed = {PublicKey.from_hex(record.key): record for record in records}
-        keyed.pop(self._own, None)
-        return keyed
+    async def _record(self, found: Found) -> Record:
+        """What the rendezvous where it was found says of a node."""
+        member = self._memberships.at(found.realm)
+        if member is None:
+            raise left_network("that network")
+        return await member.rendezvous.resolve(key=found.key)
+
+    async def _listed(self, tag: str | None) -> dict[tuple[str, PublicKey], Record]:
+        """By realm and key."""
+        members = list(self._memberships)
+        found = await asyncio.gather(*(_public(member, tag) for member in members))
+        return {
+            (str(member.realm), key): record
+            for member, records in zip(members, found, strict=True)
+            for record in records
+            if (key := PublicKey.from_hex(record.key)) != self._own
+        }
 
     def _approved_view(self, known: KnownPeer, rel: Relationship, record: Record | None) -> control.PeerView:
         session = self._sessions.view(known.key)
@@ -231,6 +252,7 @@ class DirectoryService:
             rtt_ms=session.rtt_ms if session else None,
             cipher=session.cipher if session else None,
             group=session.group if session else None,
+            network=self._memberships.name_of(known.realm),
         )
 
     def _relationships(self) -> dict[PublicKey, Relationship]:
@@ -243,6 +265,13 @@ class DirectoryService:
         if await stream.receive() != sent:
             raise RemoteProtocolError("the peer's echo is not what was sent")
         return self._clock.monotonic() - began
+
+
+async def _public(member: Membership, tag: str | None) -> tuple[Record, ...]:
+    try:
+        return await member.rendezvous.find(tag)
+    except RendezvousUnreachable:
+        return ()
 
 
 def _listed_view(key: PublicKey, record: Record, approved: set[str]) -> control.PeerView:

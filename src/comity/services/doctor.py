@@ -15,11 +15,11 @@ from comity.diagnosis.verdict import judge
 from comity.errors import ComityError, UnknownPeer
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
-from comity.services.presence import Presence
+from comity.services.membership import Memberships
 from comity.services.session import SessionService
 from comity.services.trust import TrustService
 from comity.services.trust.peers import KnownPeer
-from comity.transport.interface import Network, Rendezvous
+from comity.transport.interface import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,25 +35,21 @@ class Probes:
 
 
 class DoctorService:
-    """``hostname`` and ``listen`` as the node was started with."""
+    """``listen`` as the node was started with. Of several networks, one that it is not in now is told of."""
 
     def __init__(
         self,
         probes: Probes,
         *,
-        hostname: str,
         listen: str,
-        presence: Presence,
-        rendezvous: Rendezvous,
+        memberships: Memberships,
         network: Network,
         trust: TrustService,
         sessions: SessionService,
     ) -> None:
         self._probes = probes
-        self._hostname = hostname
         self._listen = listen
-        self._presence = presence
-        self._rendezvous = rendezvous
+        self._memberships = memberships
         self._network = network
         self._trust = trust
         self._sessions = sessions
@@ -66,10 +62,13 @@ class DoctorService:
         return judge(await self._node(), way, mapping, peer)
 
     async def _node(self) -> NodeFacts:
-        presence, candidates = self._presence, self._network.candidates()
+        first, candidates = self._memberships.first, self._network.candidates()
+        lacking = (each for each in self._memberships if each.presence.state != "registered")
+        member = next(lacking, first)
+        presence = member.presence
         return NodeFacts(
             state="running",
-            hostname=self._hostname,
+            hostname=member.hostname,
             address=presence.address or "",
             registration=presence.state,
             problem=_failure(presence.problem),
@@ -108,7 +107,7 @@ class DoctorService:
     async def _record(self, known: KnownPeer) -> tuple[bool | None, str]:
         """Whether the rendezvous sees it, and when it last did."""
         try:
-            record = await self._rendezvous.resolve(key=known.key)
+            record = await self._memberships.of(known.key).rendezvous.resolve(key=known.key)
         except UnknownPeer:
             return False, ""
         except ComityError:

@@ -1,7 +1,8 @@
 """The identity's certificate of its log key, kept beside the key: whoever gets checkpoints can check both.
 
-Made at the first start, and again once it has ended or the node has joined another rendezvous or network,
-which every statement names (SECURITY.md rules 1 and 2). The key itself is ``storage.logkey``'s.
+Made at the first start, and again once it has ended (SECURITY.md rules 1 and 2). It names no realm:
+partners in every network are shown the same one, and none shall learn of the others. The key itself is
+``storage.logkey``'s.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from comity.entropy import Entropy
 from comity.errors import RemoteProtocolError
 from comity.identity.envelope import Envelope
 from comity.protocol.statements import LogKey, open_statement
+from comity.protocol.succession import NOWHERE
 from comity.protocol.wire import decode_canonical
 from comity.services.notary import Notary
 from comity.storage.logkey import AuditKey
@@ -39,8 +41,8 @@ def make_certificate(key: AuditKey, notary: Notary, clock: Clock, entropy: Entro
     """A new LogKey statement of this key."""
     now = int(clock.now())
     statement = LogKey(
-        rendezvous=str(notary.rendezvous),
-        network=notary.network,
+        rendezvous=str(NOWHERE.rendezvous),
+        network=NOWHERE.network,
         issuer=notary.public.hex,
         nonce=entropy.token(32).hex(),
         issued=now,
@@ -69,8 +71,8 @@ def _kept(path: Path, key: AuditKey, notary: Notary, now: int) -> Envelope | Non
             envelope,
             LogKey,
             issuer=notary.public,
-            rendezvous=notary.rendezvous,
-            network=notary.network,
+            rendezvous=NOWHERE.rendezvous,
+            network=NOWHERE.network,
             now=now,
         )
     except RemoteProtocolError:

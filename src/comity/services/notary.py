@@ -3,10 +3,14 @@
 It fills in what every statement carries (SECURITY.md rule 2) and takes the per-pair sequence in the caller's
 transaction. Reading checks signature, addressee, age and sequence, in this order, and persists the sequence.
 What a statement changes is decided elsewhere.
+
+A statement to a peer is made and read in the realm where that peer is met; to nobody in particular, in the
+notary's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from comity import limits
@@ -17,6 +21,7 @@ from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity, PublicKey
 from comity.protocol.charter import statements as charters
+from comity.protocol.realm import Realm
 from comity.protocol.statements import (
     Approval,
     ArtifactSignature,
@@ -34,7 +39,7 @@ from comity.protocol.statements import (
     payload,
     payload_type,
 )
-from comity.protocol.succession import Retirement
+from comity.protocol.succession import NOWHERE, Retirement
 from comity.storage.trust import TrustStore
 
 P = TypeVar("P", bound=PairStatement)
@@ -65,7 +70,7 @@ class AlreadySeen(Replayed):
 
 
 class Notary:
-    """Makes and reads statements in one realm."""
+    """``realms`` are those that this node is a member of, by default its own one."""
 
     def __init__(
         self,
@@ -75,14 +80,32 @@ class Notary:
         store: TrustStore,
         clock: Clock,
         entropy: Entropy,
+        realms: Callable[[], Collection[Realm]] | None = None,
     ) -> None:
         self._identity = identity
         self.public = identity.public
-        self.rendezvous = rendezvous
-        self.network = network
+        self.realm = Realm(rendezvous, network)
+        self._realms = realms or (lambda: (self.realm,))
         self._store = store
         self._clock = clock
         self._entropy = entropy
+
+    def at(self, realm: Realm) -> Notary:
+        """The same, with another realm of its own."""
+        return Notary(
+            self._identity,
+            realm.rendezvous,
+            realm.network,
+            self._store,
+            self._clock,
+            self._entropy,
+            self._realms,
+        )
+
+    def realm_of(self, peer: PublicKey) -> Realm:
+        """Where a peer is met; this notary's own realm where nothing is known of it."""
+        found = self._store.realm_of(peer)
+        return self.realm if found is None else Realm.parse(found)
 
     def sign(self, statement: Statement) -> Envelope:
         """The envelope of a statement that is complete."""
@@ -93,25 +116,37 @@ class Notary:
         own.
         """
         return kind(
-            **self._frame(lifetime),
+            **self._frame(lifetime, self.realm_of(peer)),
             subject=peer.hex,
             sequence=self._store.next_sequence(peer, signal=kind is Reachability),
             **fields,
         )
 
-    def declare(self, kind: type[S], **fields: Any) -> tuple[S, Envelope]:
-        """A statement that concerns more than one other: it names no recipient and has no sequence."""
-        statement = kind(**self._frame(LIFETIMES[kind]), **fields)
+    def declare(self, kind: type[S], among: PublicKey, **fields: Any) -> tuple[S, Envelope]:
+        """A statement that concerns more than one other: it names no recipient and has no sequence.
+
+        ``among`` is one of those whom it concerns, all met in one realm.
+        """
+        statement = kind(**self._frame(LIFETIMES[kind], self.realm_of(among)), **fields)
         return statement, self.sign(statement)
 
-    def declared(self, envelope: Envelope, kind: type[S], issuer: PublicKey) -> S:
+    def declared(
+        self, envelope: Envelope, kind: type[S], issuer: PublicKey, among: PublicKey | None = None
+    ) -> S:
         """A statement of ``issuer`` that concerns more than one other; RemoteProtocolError.
 
-        It may be old: the act that it is about decides until when it counts.
+        It may be old: the act that it is about decides until when it counts. A peer's is made where that is
+        met; of our own, and of a key that we know from another's charter, any realm of ours will do. With
+        ``among`` only the one where that peer is met.
         """
-        statement = open_statement(
-            envelope, kind, issuer=issuer, rendezvous=self.rendezvous, network=self.network, now=None
-        )
+        statement = open_statement(envelope, kind, issuer=issuer, rendezvous=None, network=None, now=None)
+        met = self._store.realm_of(among or issuer)
+        realms = self._realms() if met is None else [Realm.parse(met)]
+        said = Realm(Fingerprint.parse(statement.rendezvous), statement.network)
+        if said not in realms:
+            known = {realm.rendezvous for realm in realms}
+            which = "network" if said.rendezvous in known else "rendezvous"
+            raise RemoteProtocolError(f"{kind.TYPE} was made for another {which}")
         check_lifetime(statement, LIFETIMES[kind])
         if statement.issued > self._clock.now() + limits.CLOCK_SKEW:
             raise RemoteProtocolError(f"{kind.TYPE} was issued in the future")
@@ -134,8 +169,8 @@ class Notary:
         return self.sign(SealingKey(**frame, public=public.hex(), sequence=sequence))
 
     def retirement(self, reason: str) -> Envelope:
-        """The end of this node's key, for good."""
-        return self.sign(Retirement(**self._frame(limits.REVOCATION_LIFETIME), reason=reason))
+        """The end of this node's key, for good and everywhere: it names no realm."""
+        return self.sign(Retirement(**self._frame(limits.REVOCATION_LIFETIME, NOWHERE), reason=reason))
 
     def receipt(
         self,
@@ -149,7 +184,7 @@ class Notary:
         size: int,
     ) -> Envelope:
         """Our word that ``peer``'s artifact of ``size`` bytes arrived whole (rule 12)."""
-        frame = self._frame(limits.RECEIPT_LIFETIME) | {"nonce": nonce}
+        frame = self._frame(limits.RECEIPT_LIFETIME, self.realm_of(peer)) | {"nonce": nonce}
         return self.sign(
             Receipt(
                 **frame,
@@ -168,19 +203,20 @@ class Notary:
         self._store.set_seen(issuer, statement.sequence, envelope.digest)
         return statement
 
-    def check(self, envelope: Envelope, kind: type[P], issuer: PublicKey) -> P:
+    def check(self, envelope: Envelope, kind: type[P], issuer: PublicKey, realm: Realm | None = None) -> P:
         """A fresh statement of ``issuer`` to us that was not seen before; else RemoteProtocolError, Replayed,
-        AlreadySeen.
+        AlreadySeen. ``realm`` is where it came, by default where its issuer is met.
 
         A revocation is heard whatever the clocks say: its sequence keeps it from being replayed, and it takes
         nothing but trust away.
         """
+        at = realm or self.realm_of(issuer)
         statement = open_statement(
             envelope,
             kind,
             issuer=issuer,
-            rendezvous=self.rendezvous,
-            network=self.network,
+            rendezvous=at.rendezvous,
+            network=at.network,
             now=None if kind is Revocation else self._clock.now(),
         )
         if statement.subject != self.public.hex:
@@ -188,18 +224,19 @@ class Notary:
         if issuer == self.public:
             raise RemoteProtocolError(f"{kind.TYPE} claims to come from ourselves")
         check_lifetime(statement, LIFETIMES[kind])
-        last, last_digest = self._store.seen(issuer)
+        last, last_digest = self._store.seen(issuer, str(at))
         if statement.sequence <= last:
             again = statement.sequence == last and envelope.digest == last_digest
             refusal = AlreadySeen if again else Replayed
             raise refusal(f"{kind.TYPE} number {statement.sequence} came after number {last}")
         return statement
 
-    def _frame(self, lifetime: int) -> dict[str, Any]:
+    def _frame(self, lifetime: int, realm: Realm | None = None) -> dict[str, Any]:
         now = int(self._clock.now())
+        at = realm or self.realm
         return {
-            "rendezvous": str(self.rendezvous),
-            "network": self.network,
+            "rendezvous": str(at.rendezvous),
+            "network": at.network,
             "issuer": self.public.hex,
             "nonce": self._entropy.token(32).hex(),
             "issued": now,

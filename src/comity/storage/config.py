@@ -20,7 +20,9 @@ _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """``join`` is the join URL's text; ``listen`` is "HOST:PORT", empty where peers cannot dial this node.
+    """``join`` is the join URL's text, ``network`` what this node calls that network; ``networks`` are the
+    other ones that it is a member of, each as ``identity.place`` writes it. ``listen`` is "HOST:PORT",
+    empty where peers cannot dial this node.
 
     ``private_networks`` ("10.20.0.0/16") may be dialled though no interface is in them (SECURITY.md rule 9).
     ``passphrase_file`` names the file with the identity key's passphrase.
@@ -34,6 +36,8 @@ class Config:
 
     hostname: str
     join: str
+    network: str = "main"
+    networks: tuple[str, ...] = ()
     organization: str = ""
     contact: str = ""
     listen: str = ""
@@ -63,7 +67,7 @@ def parse_config(data: bytes) -> Config:
         raise InvalidInput(f"config.toml is larger than {limits.CONFIG_BYTES} bytes", hint="shorten the file")
     try:
         table = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number that is too long for int
         raise InvalidInput(
             f"config.toml is not valid TOML: {error}".rstrip("."), hint="correct the line that is named"
         ) from error

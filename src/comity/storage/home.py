@@ -8,7 +8,7 @@ DESIGN.md, "Where state lives".
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,23 @@ class Home:
         """The word of the key before this one, where there was one."""
         return self.path / "rotation.json"
 
+    def rotation_in(self, network: str) -> Path:
+        """The same, as it counts in another network than the first."""
+        return self.path / f"rotation-{network}.json"
+
+    @property
+    def rotations(self) -> Sequence[Path]:
+        """Those that there are."""
+        return sorted(self.path.glob("rotation*.json"))
+
     @property
     def lineage(self) -> Path:
-        """The keys that the rendezvous has had, by which its key of now was found."""
+        """The keys that the first rendezvous has had, by which its key of now was found."""
         return self.path / "rendezvous.json"
+
+    def lineage_of(self, first_key: str) -> Path:
+        """The same of another rendezvous, by the fingerprint of its first key."""
+        return self.path / f"rendezvous-{first_key[:32]}.json"
 
     def former(self, fingerprint: str) -> Path:
         """The folder of what an earlier key of this node has left."""

@@ -25,6 +25,7 @@ from comity.identity.authority import parse_listen
 from comity.identity.card import JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.hostname import normalise_hostname
+from comity.identity.place import Place, network_name
 from comity.protocol.candidates import IPNetwork
 from comity.protocol.proxying import ProxyUrl, parse_bypass
 from comity.protocol.statements import Tags
@@ -83,6 +84,11 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
         return tuple(ipaddress.ip_network(word) for word in _words(text))
     except ValueError as error:
         raise InvalidInput(f"not a network: {error}".lower(), hint="write it like 10.20.0.0/16") from error
+
+
+def places(text: str) -> tuple[Place, ...]:
+    """Networks as ``NAME=JOIN-URL``, with commas or blanks between them."""
+    return tuple(Place.parse(word) for word in _words(text))
 
 
 def partners(text: str) -> tuple[str, ...]:
@@ -162,6 +168,8 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting("hostname", normalise_hostname),
         Setting("join", JoinUrl.parse),
+        Setting("network", network_name),
+        Setting("networks", places),
         Setting("organization", claim),
         Setting("contact", claim),
         Setting("listen", listen, "--listen"),

@@ -221,7 +221,14 @@ class RendezvousListener(Protocol):
         """The connection ended; the client reconnects by itself unless the error is final."""
 
 
-class Rendezvous(Protocol):
+class TicketOffice(Protocol):
+    """Where a dialler gets tickets for the relay."""
+
+    async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
+        """This side's ticket for a lane to ``peer``. PeerUnreachable where the peer is not online."""
+
+
+class Rendezvous(TicketOffice, Protocol):
     """The client side of the registry, the mailbox and the ticket office.
 
     Every coroutine raises RendezvousUnreachable while there is no connection, RateLimited, RendezvousRefused
@@ -253,9 +260,6 @@ class Rendezvous(Protocol):
 
     async def reserve(self, senders: Sequence[PublicKey]) -> None:
         """Keep mailbox slots for these senders."""
-
-    async def ask_relay(self, peer: PublicKey, call: bytes) -> bytes:
-        """This side's ticket for a lane to ``peer``. PeerUnreachable where the peer is not online."""
 
     async def retire(self, key: PublicKey, retirement: str) -> None:
         """Publish the revocation certificate of a key, this node's own or another's."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from comity import limits
 from comity.clock import Clock
@@ -41,7 +41,7 @@ from comity.protocol.hello import (
 )
 from comity.protocol.registry import RelayOffer
 from comity.transport.channel import DEFAULT_BOUNDS
-from comity.transport.interface import Gate, Rendezvous, StreamHandler
+from comity.transport.interface import Gate, StreamHandler, TicketOffice
 from comity.transport.links import Link, Links
 from comity.transport.memory_door import Door
 from comity.transport.memory_paths import Paths
@@ -55,6 +55,7 @@ class MemoryNetwork:
     """Between ``start`` and ``close``. ``listen`` is a port at this place; None: this node only dials.
 
     Without ``rendezvous`` there is no relay; ``server`` is where it is, and whose world all of this is in.
+    ``server_of`` tells at which one a peer is met, where there are several.
     """
 
     def __init__(
@@ -62,14 +63,15 @@ class MemoryNetwork:
         server: MemoryServer,
         place: str,
         key: PublicKey,
-        rendezvous: Rendezvous | None,
+        rendezvous: TicketOffice | None,
         gate: Gate,
         clock: Clock,
         entropy: Entropy,
         instance: str,
         listen: int | None = None,
+        server_of: Callable[[PublicKey], MemoryServer] | None = None,
     ) -> None:
-        self._server = server
+        self._server_of = server_of or (lambda _: server)
         self._world = server.world
         self._place = place
         self._key = key
@@ -80,7 +82,7 @@ class MemoryNetwork:
         self._handlers: dict[int, StreamHandler] = {}
         self._links = Links()
         self._door = Door(place, key, gate, instance, self._handlers, self._links)
-        self._paths = Paths(server, place, key, rendezvous, clock, entropy)
+        self._paths = Paths(server, place, key, rendezvous, clock, entropy, server_of)
         self._dialling: dict[asyncio.Task[LinkStream], tuple[PublicKey, int]] = {}
         self._following: set[asyncio.Task[None]] = set()
         self._up = False
@@ -159,12 +161,11 @@ class MemoryNetwork:
         try:
             peer = PublicKey.from_hex(offer.peer)
         except RemoteProtocolError as error:
-            self._gate.refused(None, self._rendezvous.authority, error.code, error.message)
+            self._gate.refused(None, "relay", error.code, error.message)
             return
         if not self._gate.approved(peer):
-            self._gate.refused(
-                peer, self._rendezvous.authority, "relay_not_approved", "this key is not approved here"
-            )
+            where = self._server_of(peer).join.authority
+            self._gate.refused(peer, where, "relay_not_approved", "this key is not approved here")
             return
         task = asyncio.create_task(self._follow(peer, bytes.fromhex(offer.ticket)))
         self._following.add(task)
@@ -237,11 +238,12 @@ class MemoryNetwork:
 
     async def _follow(self, peer: PublicKey, ticket: bytes) -> None:
         try:
-            met = await self._server.meet(self._place, self._key, ticket)
+            server = self._server_of(peer)
+            met = await server.meet(self._place, self._key, ticket)
         except ComityError as error:
             log.info("could not follow %s to the relay: %s", peer.fingerprint.short, error)
             return
-        remote = self._world.address(self._server.place)
+        remote = self._world.address(server.place)
         if met.other != peer:
             met.end.close("the peer ended the link")
             self._gate.refused(peer, remote, "identity_mismatch", "another key waited at the relay")

@@ -7,14 +7,14 @@ is ``memory``'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from comity import limits
 from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.errors import IdentityMismatch, PeerUnreachable
 from comity.identity.keys import PublicKey
-from comity.transport.interface import PathName, Rendezvous
+from comity.transport.interface import PathName, TicketOffice
 from comity.transport.memory_channel import MemoryChannel
 from comity.transport.memory_rendezvous import MemoryServer
 
@@ -30,11 +30,12 @@ class Paths:
         server: MemoryServer,
         place: str,
         key: PublicKey,
-        rendezvous: Rendezvous | None,
+        rendezvous: TicketOffice | None,
         clock: Clock,
         entropy: Entropy,
+        server_of: Callable[[PublicKey], MemoryServer] | None = None,
     ) -> None:
-        self._server = server
+        self._server_of = server_of or (lambda _: server)
         self._world = server.world
         self._place = place
         self._key = key
@@ -72,15 +73,16 @@ class Paths:
         return MemoryChannel(near, peer, candidate)
 
     async def _relayed(
-        self, rendezvous: Rendezvous, peer: PublicKey, before: Sequence[asyncio.Task[MemoryChannel]]
+        self, rendezvous: TicketOffice, peer: PublicKey, before: Sequence[asyncio.Task[MemoryChannel]]
     ) -> MemoryChannel:
         if before:  # they run alone for a moment, and what they opened is given one more to be welcomed
             done, _ = await asyncio.wait(before, timeout=limits.RELAY_HEAD_START)
             if any(task.exception() is None for task in done if not task.cancelled()):
                 await asyncio.sleep(limits.RELAY_HEAD_START)
         ticket = await rendezvous.ask_relay(peer, self._entropy.token(_CALL_BYTES))
-        met = await self._server.meet(self._place, self._key, ticket)
+        server = self._server_of(peer)
+        met = await server.meet(self._place, self._key, ticket)
         if met.other != peer:
             met.end.close("the peer ended the link")
             raise IdentityMismatch(f"the other side holds the key {met.other.fingerprint.short}")
-        return MemoryChannel(met.end, peer, self._world.address(self._server.place))
+        return MemoryChannel(met.end, peer, self._world.address(server.place))

@@ -16,14 +16,14 @@ from typing import ParamSpec
 from comity.clock import Clock
 from comity.diagnosis.facts import PathTrial
 from comity.entropy import Entropy
-from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError
+from comity.errors import ComityError, LocalProtocolError, RemoteProtocolError, RendezvousUnreachable
 from comity.identity.keys import PublicKey
 from comity.protocol.registry import RelayOffer
 from comity.transport.acceptor import Acceptor
 from comity.transport.bounds import Bounds
 from comity.transport.channel import DEFAULT_BOUNDS
 from comity.transport.dialler import Dialler
-from comity.transport.interface import Gate, PathName, PunchPost, Rendezvous, StreamHandler
+from comity.transport.interface import Gate, PathName, PunchPost, StreamHandler, TicketOffice
 from comity.transport.links import Links
 from comity.transport.listener import Listener
 from comity.transport.paths import DirectPaths, PathFinder
@@ -43,14 +43,14 @@ class PeerNetwork:
     """Between ``start`` and ``close``, on one event loop. ``instance`` is 32 hex digits, drawn per process.
 
     ``listen`` is ``HOST:PORT`` or None for a node that only dials; without ``rendezvous`` there is no relay,
-    and without ``punches`` no simultaneous open. ``way`` leads to the rendezvous:
-    straight, where none is given.
+    and without ``punches`` no simultaneous open. ``way`` leads to the rendezvous where a peer is met; it
+    raises RendezvousUnreachable where there is none any more.
     """
 
     def __init__(
         self,
         credentials: Credentials,
-        rendezvous: Rendezvous | None,
+        rendezvous: TicketOffice | None,
         gate: Gate,
         clock: Clock,
         entropy: Entropy,
@@ -58,7 +58,7 @@ class PeerNetwork:
         listen: str | None,
         bounds: Bounds = DEFAULT_BOUNDS,
         punches: PunchPost | None = None,
-        way: Way | None = None,
+        way: Callable[[PublicKey], Way] | None = None,
     ) -> None:
         self._gate = gate
         self._listen = listen
@@ -72,9 +72,8 @@ class PeerNetwork:
             self._punches = PunchPaths(punches, self._met, clock, entropy, bounds)
             finders.append(self._punches)
         self._way = way
-        if rendezvous is not None:
-            self._way = way or Way.to(rendezvous.authority)
-            finders.append(RelayPath(rendezvous, self._way, entropy, bounds))
+        if rendezvous is not None and way is not None:
+            finders.append(RelayPath(rendezvous, way, entropy, bounds))
         self._credentials = credentials
         self._finders = finders
         self._dialler = Dialler(credentials, instance, self._links, finders, bounds)
@@ -151,12 +150,13 @@ class PeerNetwork:
         """Follow a peer to the relay, if it is approved; returns at once."""
         if self._way is None or self._group is None:
             return  # not up, or not any more
-        authority = self._way.authority
         try:
             peer = PublicKey.from_hex(offer.peer)
-        except RemoteProtocolError as error:
-            self._gate.refused(None, authority, error.code, error.message)
+            way = self._way(peer)
+        except (RemoteProtocolError, RendezvousUnreachable) as error:
+            self._gate.refused(None, "relay", error.code, error.message)
             return
+        authority = way.authority
         if not self._gate.approved(peer):
             self._gate.refused(peer, authority, "relay_not_approved", "this key is not approved here")
         elif self._acceptor.full or not self._may_follow(peer):
@@ -164,7 +164,7 @@ class PeerNetwork:
         else:
             ticket = bytes.fromhex(offer.ticket)
             self._following[ticket] = peer
-            following = self._group.create_task(_contained(self._follow, self._way, peer, ticket))
+            following = self._group.create_task(_contained(self._follow, way, peer, ticket))
             following.add_done_callback(lambda _: self._following.pop(ticket, None))
 
     def _may_follow(self, peer: PublicKey) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from comity import limits
 from comity.entropy import Entropy
@@ -17,7 +17,7 @@ from comity.errors import PeerUnreachable
 from comity.identity.keys import PublicKey
 from comity.protocol.registry import RELAY_PREFACE, RELAY_READY
 from comity.transport.bounds import Bounds
-from comity.transport.interface import PathName, Rendezvous
+from comity.transport.interface import PathName, TicketOffice
 from comity.transport.paths import Attempt, Connected
 from comity.transport.way import Way
 
@@ -25,20 +25,22 @@ _CALL_BYTES = 16
 
 
 class RelayPath:
-    """The dialler's side: ask for a ticket, redeem it."""
+    """The dialler's side: ask for a ticket, redeem it on the ``way`` to where a peer is met."""
 
     path: PathName = "relay"
 
-    def __init__(self, rendezvous: Rendezvous, way: Way, entropy: Entropy, bounds: Bounds) -> None:
-        self._rendezvous = rendezvous
+    def __init__(
+        self, office: TicketOffice, way: Callable[[PublicKey], Way], entropy: Entropy, bounds: Bounds
+    ) -> None:
+        self._office = office
         self._way = way
         self._entropy = entropy
         self._bounds = bounds
 
     def attempts(self, peer: PublicKey) -> Sequence[Attempt]:
         async def open_lane() -> Connected:
-            ticket = await self._rendezvous.ask_relay(peer, self._entropy.token(_CALL_BYTES))
-            return Connected(await redeem(self._way, ticket, self._bounds), "relay")
+            ticket = await self._office.ask_relay(peer, self._entropy.token(_CALL_BYTES))
+            return Connected(await redeem(self._way(peer), ticket, self._bounds), "relay")
 
         return [Attempt("relay", open_lane)]
 

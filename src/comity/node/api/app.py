@@ -20,6 +20,7 @@ from comity.node.api import (
     exchange,
     failures,
     forwarding,
+    networks,
     peers,
     report,
     trust,
@@ -38,7 +39,7 @@ def create_app(operations: Operations) -> FastAPI:
     )
     failures.install(app)
     app.add_middleware(_Bounded)
-    for noun in (about, doctor, peers, trust, charter, exchange, events, forwarding, audit, report):
+    for noun in (about, doctor, networks, peers, trust, charter, exchange, events, forwarding, audit, report):
         app.include_router(noun.routes(operations), prefix="/v1")
     return app
 

@@ -17,6 +17,7 @@ from comity.services.doctor import DoctorService
 from comity.services.events import EventsService
 from comity.services.exchange import ExchangeService
 from comity.services.forwarding import ForwardingService
+from comity.services.networks import NetworkService
 from comity.services.reporting import ReportService
 from comity.services.trust import TrustService
 
@@ -26,6 +27,7 @@ class Operations:
     """``take_file`` gives the descriptor behind a handoff token, ``log_lines`` the end of the log."""
 
     about: AboutService
+    networks: NetworkService
     doctor: DoctorService
     directory: DirectoryService
     trust: TrustService

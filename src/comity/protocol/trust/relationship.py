@@ -95,7 +95,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relationship(msgspec.Struct, frozen=True, kw_only=True):
-    """One peer key. ``pinned``: a card or a fingerprint named it (SECURITY.md rule 5).
+    """One peer key. ``realm`` is where it is met, as ``protocol.realm`` writes it, empty for this node's
+    first one. ``pinned``: a card or a fingerprint named it (SECURITY.md rule 5).
 
     ``outgoing`` holds our unanswered requests, the newest last: an approval may still be on its way to an
     older one. ``rejection`` holds the reason of the last request of ours that was turned down. ``retired`` is
@@ -115,6 +116,7 @@ class Relationship(msgspec.Struct, frozen=True, kw_only=True):
     retired: Ending | None = None
     predecessor: str | None = None
     renewal: Renewal | None = None
+    realm: str = ""
 
     @property
     def standing(self) -> Literal["none", "active", "ended"]:

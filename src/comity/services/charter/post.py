@@ -12,6 +12,7 @@ import base64
 from collections.abc import Iterable
 
 from comity import limits
+from comity.errors import InvalidInput
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.protocol.charter.statements import CharterNote, CharterPart
@@ -36,6 +37,20 @@ class Post:
             if party in wanted and (self._peers.known(key) is not None or (past and rel.agreement)):
                 found[party] = key
         return found
+
+    def among(self, partners: Iterable[PublicKey]) -> PublicKey:
+        """One of these, by whom to know the realm of what all of them are told; this node's own key for none.
+
+        InvalidInput where they are met in different networks: none of them can be told of the others.
+        """
+        keys = list(partners)
+        if len({self._ledger.notary.realm_of(key) for key in keys}) > 1:
+            names = ", ".join(sorted(self._peers.spelled(key) for key in keys))
+            raise InvalidInput(
+                f"a charter's parties have to be of one network; these are not: {names}",
+                hint="run comity peers, and write a charter for each network",
+            )
+        return keys[0] if keys else self._ledger.notary.public
 
     def owe_charter(self, peer: PublicKey, digest: str, canonical: bytes) -> None:
         """Hand a charter's bytes over."""

@@ -88,6 +88,7 @@ class CharterService:
         """
         volume = read(request.canonical.encode())
         partners = self._partners(volume)
+        self.post.among(partners.values())
         with self._ledger.db.transaction():
             self._registrar.propose(volume, by=self._own)
             for key in partners.values():
@@ -140,10 +141,11 @@ class CharterService:
         if self._own in version.signed:
             raise InvalidInput("this node has signed that charter already", hint="run comity charter status")
         partners = self.post.partners(version.terms.parties)
+        among = self.post.among(partners.values())
         with self._ledger.db.transaction():
             may_sign(line, digest, self._ledger.clock.now())
             said, envelope = self._ledger.notary.declare(
-                CharterSignature, **_payload(volume), signed_by=request.signed_by
+                CharterSignature, among, **_payload(volume), signed_by=request.signed_by
             )
             for key in partners.values():
                 self.post.owe_note(key, envelope)
@@ -185,10 +187,10 @@ class CharterService:
         version = line.latest or version
         parties = {party for one in line.versions for party in one.terms.parties} - {self._own}
         partners = self.post.partners(parties, past=True)
-        before = self._cuts
+        before, among = self._cuts, next(iter(partners.values()), self._ledger.notary.public)
         with self._ledger.db.transaction():
             said, envelope = self._ledger.notary.declare(
-                CharterEnd, lineage=line.lineage, charter=version.terms.digest, reason=request.reason
+                CharterEnd, among, lineage=line.lineage, charter=version.terms.digest, reason=request.reason
             )
             self._registrar.end(envelope, said, bearer=self._own)
         closed = self._cuts - before

@@ -80,8 +80,9 @@ class Surroundings:
     pauses: tuple[float, ...] = limits.RETRY_PAUSES
 
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
-        """Who a receipt between these two is about, in this node's realm."""
-        return Parties(sender, receiver, self.notary.rendezvous, self.notary.network)
+        """Who a receipt between these two is about, in the realm where they meet."""
+        realm = self.notary.realm_of(receiver if sender == self.notary.public else sender)
+        return Parties(sender, receiver, realm.rendezvous, realm.network)
 
     def over(self, peer: KnownPeer, operation: Operation) -> str | None:
         """Why a transfer that was allowed may not go on, if so: what was agreed has ended or changed."""

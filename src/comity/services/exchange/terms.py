@@ -53,7 +53,10 @@ def sign(around: Surroundings, request: SignArtifactRequest) -> SignArtifactResu
     except msgspec.ValidationError as error:
         raise InvalidInput(f"nothing has that digest and size: {error}") from error
     with around.db.transaction():
-        _, envelope = around.notary.declare(ArtifactSignature, digest=request.digest, bytes=request.bytes)
+        own = around.notary.public  # for the first network
+        _, envelope = around.notary.declare(
+            ArtifactSignature, own, digest=request.digest, bytes=request.bytes
+        )
         around.audit.append("artifact.signed", digest=request.digest, bytes=request.bytes)
     fingerprint = str(around.notary.public.fingerprint)
     return SignArtifactResult(request.digest, request.bytes, fingerprint, envelope.to_json().decode())
@@ -84,13 +87,13 @@ async def describe(
     if signature is not None:
         described = Described(digest=digest, format=kind, signature=signature)
         try:
-            if _signer(around, content.size, described) is None:
+            if _signer(around, content.size, described, peer) is None:
                 raise RemoteProtocolError("the artifact's signature is empty")
         except RemoteProtocolError as error:
             hint = "ask whoever stands for the file to run comity sign-artifact on it"
             raise InvalidInput(error.message, hint=hint) from error
         return described
-    _, envelope = around.notary.declare(ArtifactSignature, digest=digest, bytes=content.size)
+    _, envelope = around.notary.declare(ArtifactSignature, peer, digest=digest, bytes=content.size)
     return Described(digest=digest, format=kind, signature=envelope.to_json().decode())
 
 
@@ -107,7 +110,7 @@ def permitted(around: Surroundings, offer: Offer, peer: PublicKey) -> tuple[Offe
         transfer=offer.transfer,
         digest=content.digest if content else None,
         format=content.format if content else None,
-        signer=_signer(around, offer.bytes, content) if content else None,
+        signer=_signer(around, offer.bytes, content, peer) if content else None,
     )
     charter = around.guard.require(operation).charter
     return msgspec.structs.replace(offer, charter=charter), replace(operation, charter=charter)
@@ -139,7 +142,7 @@ def receiving(around: Surroundings, offer: Offer, peer: PublicKey) -> Operation:
         transfer=offer.transfer,
         digest=content.digest if content else None,
         format=content.format if content else None,
-        signer=_signer(around, offer.bytes, content) if content else None,
+        signer=_signer(around, offer.bytes, content, peer) if content else None,
     )
 
 
@@ -186,14 +189,14 @@ def _read(content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str
     return digest_text(whole.digest()), kind
 
 
-def _signer(around: Surroundings, size: int, content: Described) -> str | None:
-    """The fingerprint of the key that signed exactly these bytes, if any did."""
+def _signer(around: Surroundings, size: int, content: Described, peer: PublicKey) -> str | None:
+    """The fingerprint of the key that signed exactly these bytes, if any did, for the network of ``peer``."""
     if not content.signature:
         return None
     try:
         envelope = Envelope.from_json(content.signature.encode())
         key = claimed_issuer(envelope.payload)
-        said = around.notary.declared(envelope, ArtifactSignature, key)
+        said = around.notary.declared(envelope, ArtifactSignature, key, among=peer)
     except ComityError as error:
         raise RemoteProtocolError(f"the artifact's signature is not valid: {error.message}") from error
     if (said.digest, said.bytes) != (content.digest, size):

@@ -81,12 +81,13 @@ class PunchDesk:
 
     def heard(self, sender: PublicKey, envelope: Envelope) -> None:
         """Take a word of an approved peer; RemoteProtocolError where it is none, or not new."""
+        realm = self._notary.realm_of(sender)
         statement = open_statement(
             envelope,
             Punch,
             issuer=sender,
-            rendezvous=self._notary.rendezvous,
-            network=self._notary.network,
+            rendezvous=realm.rendezvous,
+            network=realm.network,
             now=self._clock.now(),
         )
         if statement.subject != self._notary.public.hex:

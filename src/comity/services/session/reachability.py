@@ -99,12 +99,13 @@ class Herald:
 
     def learn(self, sender: PublicKey, envelope: Envelope) -> News:
         """Take a statement of an approved peer; RemoteProtocolError where it is not one, or not new."""
+        realm = self._notary.realm_of(sender)
         statement = open_statement(
             envelope,
             Reachability,
             issuer=sender,
-            rendezvous=self._notary.rendezvous,
-            network=self._notary.network,
+            rendezvous=realm.rendezvous,
+            network=realm.network,
             now=self._clock.now(),
         )
         if statement.subject != self._notary.public.hex:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from comity import control, limits
 from comity.clock import Clock
@@ -40,8 +41,7 @@ from comity.transport.interface import Network, Stream
 
 log = logging.getLogger("comity.session")
 
-#: What a dialler says in its hello: that it has no session, or one on a lesser path.
-_PURPOSE, _UPGRADE = "session", "better path"
+_PURPOSE, _UPGRADE = "session", "better path"  # a dialler's hello: it has no session, or one on a lesser path
 
 
 class SessionService:
@@ -136,11 +136,12 @@ class SessionService:
         """End every link with this peer but the session's at once; how many there were."""
         return self._network.drop(peer, spare=SESSION_PORT)
 
-    async def registered(self) -> None:
-        """The rendezvous is there: dial, and tell every trusted peer that we are here."""
-        for keeper in self._keepers.values():
-            keeper.news()
-        await self._herald.announce([peer for peer in self._keepers if self._tunnels.of(peer) is None])
+    async def registered(self, there: Callable[[PublicKey], bool]) -> None:
+        """A rendezvous is there: dial those who are met ``there``, and tell each of them that we are here."""
+        peers = [peer for peer in self._keepers if there(peer)]
+        for peer in peers:
+            self._keepers[peer].news()
+        await self._herald.announce([peer for peer in peers if self._tunnels.of(peer) is None])
 
     async def reachable(self, peer: PublicKey, envelope: Envelope) -> None:
         """A peer says where it is: dial it now. RemoteProtocolError where it may not, or the statement is
@@ -253,7 +254,7 @@ class SessionService:
             log.exception("session failed", extra={"fields": session_fields(tunnel)})
         finally:
             self._tunnels.remove(peer, tunnel)
-            why = {**session_fields(tunnel), "why": tunnel.ending}
+            why = session_fields(tunnel) | {"why": tunnel.ending}
             log.log(logging.INFO if stands else logging.DEBUG, "session down", extra={"fields": why})
             keeper = self._keepers.get(peer)
             if keeper is not None:

@@ -14,11 +14,11 @@ from comity.identity.keys import PublicKey
 from comity.protocol.statements import Rejection
 from comity.protocol.trust import events
 from comity.protocol.trust.relationship import Incoming, Relationship
+from comity.services.membership import Memberships
 from comity.services.trust import views
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import DEFAULT_SERVICES, Ledger
 from comity.services.trust.peers import PeerBook
-from comity.services.trust.reserving import Reserving
 
 #: What an approval can open; the last one only where a person says so.
 SERVICES = frozenset({*DEFAULT_SERVICES, "forward"})
@@ -28,12 +28,17 @@ class Answering:
     """The asked side of a handshake."""
 
     def __init__(
-        self, ledger: Ledger, peers: PeerBook, delivery: Delivery, sessions: Sessions, reserving: Reserving
+        self,
+        ledger: Ledger,
+        peers: PeerBook,
+        delivery: Delivery,
+        sessions: Sessions,
+        memberships: Memberships,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
-        self._reserving = reserving
+        self._memberships = memberships
         self._sessions = sessions
 
     async def pending(self) -> control.PendingResult:
@@ -47,7 +52,7 @@ class Answering:
                 if not rel.incoming.shown:
                     read = msgspec.structs.replace(rel.incoming, shown=True)
                     self._ledger.store.put(msgspec.structs.replace(rel, incoming=read))
-                shown.append(views.pending(rel, rel.incoming))
+                shown.append(views.pending(rel, rel.incoming, self._memberships.name_of(rel.realm)))
         return control.PendingResult(tuple(shown))
 
     async def approve(self, request: control.ApproveRequest) -> control.ApproveResult:
@@ -70,7 +75,7 @@ class Answering:
         with self._ledger.db.transaction():
             self._ledger.approve(rel, incoming, allow=allow, reason="", until=incoming.until)
         delivered = await self._delivery.flush(peer)
-        await self._reserving.follow()
+        await self._memberships.of(peer).reserving.follow()
         if delivered.reached:  # nobody who is away opens a tunnel
             await self._sessions.wait_up(peer, request.wait_seconds)
         return self._approved(peer)

@@ -11,22 +11,22 @@ from comity.policy.operation import Operation
 from comity.protocol.statements import HandshakeRequest, Predecessor
 from comity.protocol.trust import events, machine
 from comity.protocol.trust.relationship import Outgoing, Relationship
+from comity.services.membership import Memberships
 from comity.services.trust import views
 from comity.services.trust.bounds import check_partners
 from comity.services.trust.delivery import Delivery
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, PeerBook
-from comity.services.trust.reserving import Reserving
 
 
 class Asking:
     """The asker's side of a handshake."""
 
-    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery, reserving: Reserving) -> None:
+    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery, memberships: Memberships) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
-        self._reserving = reserving
+        self._memberships = memberships
 
     async def handshake(
         self, request: control.HandshakeRequest, predecessor: Predecessor | None = None
@@ -41,7 +41,7 @@ class Asking:
         found = await self._peers.look_up(request.peer, request.fingerprint)
         rel, asked = self._ask(found, request, lifetime, predecessor)
         problem = (await self._delivery.flush(found.key)).problem
-        await self._reserving.follow()
+        await self._memberships.of(found.key).reserving.follow()
         if request.wait_seconds > 0:
             return await self._answer(found.key, asked, request.wait_seconds)
         status = "approved" if rel.open_outgoing is None else "queued" if problem else "sent"
@@ -60,14 +60,15 @@ class Asking:
         with ledger.db.transaction():
             rel = ledger.relationship(found)
             self._peers.check_name_free(rel)
+            ledger.store.put(rel)  # where it is met: its numbers count there
             check_partners(ledger.store, self._peers, found.key, ledger.most_partners)
             ledger.guard.require(Operation(kind="handshake", peer=found.key, service="handshake"))
             statement = ledger.notary.make(
                 HandshakeRequest,
                 found.key,
                 limits.REQUEST_LIFETIME,
-                hostname=ledger.claims.hostname,
-                address=ledger.own_address(),
+                hostname=ledger.hostname(rel.realm),
+                address=ledger.own_address(rel.realm),
                 subject_hostname=found.hostname,
                 organization=ledger.claims.organization,
                 contact=ledger.claims.contact,

@@ -14,8 +14,7 @@ from comity import control, limits
 from comity.errors import ComityError, RendezvousUnreachable, TimedOut
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
-from comity.services.courier import Courier
-from comity.storage.trust import TrustStore
+from comity.storage.trust import OutboxItem, TrustStore
 
 
 class Sessions(Protocol):
@@ -40,6 +39,21 @@ class Sessions(Protocol):
         """Whether a session stands within ``timeout`` seconds."""
 
 
+class Post(Protocol):
+    """Where mail goes out (``services.membership``)."""
+
+    async def send(
+        self,
+        peer: PublicKey,
+        envelope: Envelope,
+        *,
+        keep: bool,
+        message_id: bytes | None = None,
+        realm: str | None = None,
+    ) -> bool:
+        """Post a statement in a realm; whether the peer is online."""
+
+
 @dataclass(frozen=True)
 class Flushed:
     """``problem`` is the first one met, None when nothing is left. ``reached``: something was handed over,
@@ -53,22 +67,29 @@ class Flushed:
 class Delivery:
     """Empties the outbox whenever it is told to."""
 
-    def __init__(self, store: TrustStore, courier: Courier, sessions: Sessions) -> None:
+    def __init__(self, store: TrustStore, post: Post, sessions: Sessions) -> None:
         self._store = store
-        self._courier = courier
+        self._post = post
         self._sessions = sessions
         self._busy: dict[PublicKey, asyncio.Lock] = {}
 
-    async def flush(self, only: PublicKey | None = None) -> Flushed:
-        """Try all that is owed, or what is owed to one peer."""
+    async def flush(self, only: PublicKey | None = None, realm: str | None = None) -> Flushed:
+        """Try all that is owed, or what is owed to one peer, or in one realm."""
         problem: ComityError | None = None
         online: list[bool] = []
-        peers = dict.fromkeys(item.peer for item in self._store.outbox()) if only is None else [only]
-        for peer in peers:
+        owed = {
+            item.peer: item.realm
+            for item in reversed(self._store.outbox())
+            if only in (None, item.peer) and realm in (None, item.realm)
+        }
+        down: set[str] = set()
+        for peer, where in reversed(owed.items()):
+            if where in down:
+                continue
             failure = await self._empty(peer, online)
             problem = problem or failure
             if isinstance(failure, RendezvousUnreachable | TimedOut):
-                break
+                down.add(where)
         return Flushed(problem, problem is None and bool(online) and all(online))
 
     async def _empty(self, peer: PublicKey, online: list[bool]) -> ComityError | None:
@@ -81,7 +102,7 @@ class Delivery:
                 try:
                     async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
                         envelope = Envelope.from_json(item.envelope)
-                        online.append(await self._hand_over(peer, item.message_id, envelope))
+                        online.append(await self._hand_over(item, envelope))
                 except TimeoutError:
                     return RendezvousUnreachable("the rendezvous did not answer in time")
                 except ComityError as error:
@@ -89,8 +110,10 @@ class Delivery:
                 self._store.delivered(item)
         return None
 
-    async def _hand_over(self, peer: PublicKey, message_id: bytes, envelope: Envelope) -> bool:
+    async def _hand_over(self, item: OutboxItem, envelope: Envelope) -> bool:
         """Whether the peer was there to take it."""
-        if await self._sessions.tell(peer, envelope):
+        if await self._sessions.tell(item.peer, envelope):
             return True
-        return await self._courier.send(peer, envelope, keep=True, message_id=message_id)
+        return await self._post.send(
+            item.peer, envelope, keep=True, message_id=item.message_id, realm=item.realm
+        )

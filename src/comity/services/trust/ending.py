@@ -13,6 +13,7 @@ from comity.protocol.statements import Revocation
 from comity.protocol.trust import events
 from comity.protocol.trust.evidence import write_agreement
 from comity.protocol.trust.relationship import Agreement
+from comity.services.membership import Memberships
 from comity.services.trust import views
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import Ledger
@@ -22,7 +23,15 @@ from comity.services.trust.peers import PeerBook
 class Ending:
     """Revocation and the record."""
 
-    def __init__(self, ledger: Ledger, peers: PeerBook, delivery: Delivery, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        peers: PeerBook,
+        delivery: Delivery,
+        sessions: Sessions,
+        memberships: Memberships,
+    ) -> None:
+        self._memberships = memberships
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
@@ -67,8 +76,9 @@ class Ending:
         ended: list[control.TrustedPeer] = []
         outgoing: list[control.HandshakeResult] = []
         for rel in self._ledger.store.all():
+            network = self._memberships.name_of(rel.realm)
             for agreement in self._ledger.store.agreements(PublicKey.from_hex(rel.peer)):
-                view = views.trusted(rel, agreement, now)
+                view = views.trusted(rel, agreement, now, network)
                 (trusted if view.status == "active" else ended).append(view)
             asked = rel.open_outgoing
             if asked is not None and asked.expires > now:

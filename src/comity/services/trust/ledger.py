@@ -59,7 +59,8 @@ class Ledger:
         clock: Clock,
         entropy: Entropy,
         claims: Claims,
-        own_address: Callable[[], str],
+        own_address: Callable[[str], str],
+        hostname: Callable[[str], str] | None = None,
     ) -> None:
         self.db = db
         self.store = store
@@ -69,6 +70,7 @@ class Ledger:
         self.clock = clock
         self.claims = claims
         self.own_address = own_address
+        self._hostname = hostname
         self.most_partners = limits.TRUSTED_PEERS
         self._peers = peers
         self._sessions = sessions
@@ -80,14 +82,21 @@ class Ledger:
         """Set at the next change of any relationship; ask for a new one after each wait."""
         return self._changed
 
+    def hostname(self, realm: str) -> str:
+        """This node's own one in a realm."""
+        return self.claims.hostname if self._hostname is None else self._hostname(realm)
+
     def relationship(self, found: Found) -> Relationship:
         """What is remembered of a key, or a new page. An agreement in force keeps its name and address (rule
         6).
 
         A key that comes under another name begins anew: who compared its fingerprint or asked it did so for
-        the old one, and what waits from it was asked under that (rule 5).
+        the old one, and what waits from it was asked under that (rule 5). So does one that is met in another
+        network, which InvalidInput says where it is a partner in that one.
         """
         rel = self.store.get(found.key)
+        if rel is not None and rel.realm != found.realm:
+            rel = self._peers.moved(rel, found)
         if rel is None:
             ended = self.store.retired(found.key)
             return Relationship(
@@ -96,6 +105,7 @@ class Ledger:
                 address=found.address,
                 local_id=self._local_id(found),
                 pinned=found.pinned,
+                realm=found.realm,
                 retired=None if ended is None else _ending(ended),
             )
         same = (rel.hostname, rel.address) == (found.hostname, found.address)
@@ -167,8 +177,8 @@ class Ledger:
             limits.REQUEST_LIFETIME,
             request=incoming.digest,
             request_nonce=incoming.nonce,
-            hostname=self.claims.hostname,
-            address=self.own_address(),
+            hostname=self.hostname(rel.realm),
+            address=self.own_address(rel.realm),
             organization=self.claims.organization,
             contact=self.claims.contact,
             reason=reason,

@@ -1,7 +1,9 @@
 """Whom a PEER argument names: approved peers from the local store alone, others through the rendezvous.
 
-A name or an address that belongs to an approved peer never asks the rendezvous (SECURITY.md rule 6), and a
-record that claims one for another key is an error, not a choice.
+A name or an address that belongs to an approved peer never asks a rendezvous (SECURITY.md rule 6), and a
+record that claims one for another key of the same network is an error, not a choice. In several networks a
+name or an address may mean several nodes: ``NAME@NETWORK`` says which (docs: decision 17). ``seeking``
+asks.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from comity.errors import (
     AmbiguousPeer,
     IdentityMismatch,
     InvalidInput,
-    RendezvousUnreachable,
     UnknownPeer,
     UntrustedPeer,
 )
@@ -23,11 +24,11 @@ from comity.identity.card import Card, PeerName, parse_peer
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
-from comity.protocol.registry import Record
+from comity.protocol.realm import Realm
 from comity.protocol.trust.relationship import Agreement, Relationship
-from comity.services.courier import Courier
+from comity.services.membership import Memberships, left_network
+from comity.services.trust.seeking import Seeking
 from comity.storage.trust import TrustStore
-from comity.transport.interface import Rendezvous
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,27 @@ class KnownPeer:
     address: str
     local_id: str
     agreement: Agreement
+    realm: str = ""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A node to shake hands with. ``pinned``: a card or fingerprint named its key."""
+    """A node to shake hands with, in ``realm``. ``pinned``: a card or fingerprint named its key."""
 
     key: PublicKey
     hostname: str
     address: str
     pinned: bool
+    realm: str
 
 
 class PeerBook:
     """Resolves PEER arguments; see the module."""
 
-    def __init__(
-        self, store: TrustStore, rendezvous: Rendezvous, courier: Courier, own: PublicKey, clock: Clock
-    ):
+    def __init__(self, store: TrustStore, memberships: Memberships, own: PublicKey, clock: Clock):
         self._store = store
-        self._rendezvous = rendezvous
-        self._courier = courier
+        self._memberships = memberships
+        self._seeking = Seeking(memberships)
         self._own = own
         self._clock = clock
 
@@ -82,7 +83,7 @@ class PeerBook:
             raise self._ambiguous(text, matches)
         if matches:
             raise self._untrusted(matches[-1])
-        record = await self._ask(text)
+        record, _ = await self._seeking.ask(text)
         raise UntrustedPeer(
             f"there is no agreement with {record.hostname}", hint=_handshake_hint(record.hostname)
         )
@@ -103,15 +104,17 @@ class PeerBook:
         """Every relationship that ``text`` could mean. IdentityMismatch where a card's name is another
         key's.
         """
-        named = parse_peer(text)
-        if isinstance(named, Address):
-            return self._store.addressed(str(named))
-        if isinstance(named, PeerName):
-            return self._store.named(str(named))
+        plain, network = self._seeking.split(text)
+        named = parse_peer(plain)
+        if isinstance(named, Address | PeerName):
+            look = self._store.addressed if isinstance(named, Address) else self._store.named
+            return [rel for rel in look(str(named)) if network is None or rel.realm == str(network.realm)]
         fingerprint = named.fingerprint if isinstance(named, Card) else named
         found = [rel for rel in self._store.all() if PublicKey.from_hex(rel.peer).fingerprint == fingerprint]
         if not found and isinstance(named, Card):
-            self._check_name(named.hostname, None)
+            where = self._seeking.candidates(named, network)
+            if len(where) == 1:  # of several, only the rendezvous can say which the card is for
+                self._check_name(named.hostname, None, str(where[0].realm))
         return found
 
     # ── those we don't ────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +122,7 @@ class PeerBook:
     async def look_up(self, text: str, fingerprint: str | None) -> Found:
         """Whom to ask for an agreement. Raises UnknownPeer, IdentityMismatch, and what ``resolve`` raises."""
         pin = Fingerprint.parse(fingerprint) if fingerprint else None
-        named = parse_peer(text)
+        named = parse_peer(self._seeking.split(text)[0])
         if isinstance(named, Card):
             if pin is not None and pin != named.fingerprint:
                 raise InvalidInput("the card and --fingerprint name different keys")
@@ -129,14 +132,13 @@ class PeerBook:
             raise self._ambiguous(text, approved)
         if approved:
             rel = approved[0]
-            found = Found(
-                PublicKey.from_hex(rel.peer), rel.hostname, rel.address, rel.pinned or pin is not None
-            )
+            pinned = rel.pinned or pin is not None
+            found = Found(PublicKey.from_hex(rel.peer), rel.hostname, rel.address, pinned, rel.realm)
         else:
-            record = await self._ask(text)
-            key = self._courier.accept_record(record)
-            self._check_name(record.hostname, key)
-            found = Found(key, record.hostname, record.address, pin is not None)
+            record, member = await self._seeking.ask(text, pin)
+            key = member.courier.accept_record(record)
+            self._check_name(record.hostname, key, str(member.realm))
+            found = Found(key, record.hostname, record.address, pin is not None, str(member.realm))
         if pin is not None and found.key.fingerprint != pin:
             raise IdentityMismatch(
                 f"{found.hostname} has the key {found.key.fingerprint}, not the {pin} that you named"
@@ -145,25 +147,57 @@ class PeerBook:
             raise InvalidInput("that is this node itself", hint="name your partner's node")
         return found
 
-    async def claimed(self, key: PublicKey) -> Found:
-        """Under which name and address the registry knows a key that has written to us; IdentityMismatch.
+    async def claimed(self, key: PublicKey, realm: Realm) -> Found:
+        """Under which name and address a registry knows a key that has written to us; IdentityMismatch.
 
         The record's sealing key need not hold: the peer may have been away since it wrote, until that
         expired.
         """
-        record = await self._rendezvous.resolve(key=key)
-        if self._courier.name_record(record) != key:
+        member = self._memberships.at(realm)
+        if member is None:
+            raise left_network("the network that this came through")
+        record = await member.rendezvous.resolve(key=key)
+        if member.courier.name_record(record) != key:
             raise IdentityMismatch("the rendezvous answered with another node's record")
-        return Found(key, record.hostname, record.address, False)
+        return Found(key, record.hostname, record.address, False, str(realm))
+
+    def moved(self, rel: Relationship, found: Found) -> Relationship:
+        """A key that is met in another network from now on; InvalidInput where it is a partner in that one.
+
+        It begins anew there: agreements are of one network. Those of before stay on record.
+        """
+        if self.known(found.key) is not None:
+            there = self.spelled(found.key)
+            raise InvalidInput(
+                f"{found.hostname} is your partner {there} already, and one partner is met in one network",
+                hint=f"run comity peers, or comity revoke {there} first",
+            )
+        return Relationship(
+            peer=rel.peer,
+            hostname=found.hostname,
+            address=found.address,
+            local_id=rel.local_id,
+            pinned=found.pinned,
+            retired=rel.retired,
+            realm=found.realm,
+        )
+
+    def spelled(self, key: PublicKey) -> str:
+        """How a person here can name this peer and nobody else; its fingerprint where nothing else does."""
+        rel = self._store.get(key)
+        if rel is None:
+            return str(key.fingerprint)
+        return _spelled(rel, self._memberships)
 
     def check_name_free(self, rel: Relationship, besides: str | None = None) -> None:
         """IdentityMismatch where another approved peer already bears this one's name or address.
 
         ``besides`` is a key that gives its name up to this one.
         """
-        self._check_name(rel.hostname, PublicKey.from_hex(rel.peer), besides)
+        self._check_name(rel.hostname, PublicKey.from_hex(rel.peer), rel.realm, besides)
         for other in self._store.addressed(rel.address):
-            if other.peer not in (rel.peer, besides) and self._as_known(other):
+            same = other.peer in (rel.peer, besides) or other.realm != rel.realm
+            if not same and self._as_known(other):
                 raise _taken(rel.address, other)
 
     def former(self, peer: PublicKey) -> tuple[str, ...]:
@@ -181,34 +215,18 @@ class PeerBook:
 
     def named_alike(self, rel: Relationship, *, besides: str | None = None) -> list[PublicKey]:
         """Approved peers that already bear this one's name, but for ``besides`` (a key in hexadecimal)."""
-        others = [other for other in self._store.named(rel.hostname) if other.peer not in (rel.peer, besides)]
+        others = [
+            other
+            for other in self._store.named(rel.hostname)
+            if other.peer not in (rel.peer, besides) and other.realm == rel.realm
+        ]
         return [PublicKey.from_hex(other.peer) for other in others if self._as_known(other)]
 
-    async def _ask(self, text: str) -> Record:
-        named = parse_peer(text)
-        if isinstance(named, Fingerprint):
-            raise UnknownPeer("no peer is known by that fingerprint", hint="name it by its card, or its name")
-        try:
-            if isinstance(named, Address):
-                return await self._rendezvous.resolve(address=str(named))
-            if isinstance(named, Fingerprint):
-                raise UnknownPeer(
-                    "no peer is known by that fingerprint", hint="name it by its card, or its name"
-                )
-            hostname = named.hostname if isinstance(named, Card) else str(named)
-            return await self._rendezvous.resolve(hostname=hostname)
-        except UnknownPeer as error:
-            raise UnknownPeer(f"there is no {printable(text)} in this network", hint=error.hint) from error
-        except RendezvousUnreachable as error:
-            raise type(error)(
-                f"{printable(text)} is not among your agreements, and the rendezvous can't be asked:"
-                f" {error.message}",
-                hint=error.hint,
-            ) from error
-
-    def _check_name(self, hostname: str, key: PublicKey | None, besides: str | None = None) -> None:
+    def _check_name(
+        self, hostname: str, key: PublicKey | None, realm: str, besides: str | None = None
+    ) -> None:
         for other in self._store.named(hostname):
-            if other.peer == besides:
+            if other.peer == besides or other.realm != realm:
                 continue
             if (key is None or other.peer != key.hex) and self._as_known(other):
                 raise _taken(hostname, other)
@@ -217,11 +235,18 @@ class PeerBook:
         agreement = rel.agreement
         if agreement is None or agreement.ending is not None or agreement.until <= self._clock.now():
             return None
-        return KnownPeer(PublicKey.from_hex(rel.peer), rel.hostname, rel.address, rel.local_id, agreement)
+        if self._memberships.at(rel.realm) is None:
+            return None  # it rests until this node is in that network again
+        peer = PublicKey.from_hex(rel.peer)
+        return KnownPeer(peer, rel.hostname, rel.address, rel.local_id, agreement, rel.realm)
 
     def _untrusted(self, rel: Relationship) -> UntrustedPeer:
         name = rel.hostname
         agreement = rel.agreement
+        if self._memberships.at(rel.realm) is None:
+            return UntrustedPeer(
+                f"this node has left the network of {name}", hint="run comity network join with its URL"
+            )
         if rel.retired is not None:
             when = rfc3339(rel.retired.at)
             return UntrustedPeer(
@@ -246,8 +271,21 @@ class PeerBook:
         return UntrustedPeer(f"there is no agreement with {name}", hint=_handshake_hint(name))
 
     def _ambiguous(self, text: str, matches: list[Relationship]) -> AmbiguousPeer:
+        if len({rel.realm for rel in matches}) == len(matches):
+            ways = ", ".join(_spelled(rel, self._memberships) for rel in matches)
+            return AmbiguousPeer(
+                f"{printable(text)} may mean {len(matches)} peers: {ways}",
+                hint="name the one that you mean as it stands there",
+            )
         keys = ", ".join(PublicKey.from_hex(rel.peer).fingerprint.short for rel in matches)
         return AmbiguousPeer(f"{printable(text)} may mean {len(matches)} keys: {keys}")
+
+
+def _spelled(rel: Relationship, memberships: Memberships) -> str:
+    network = memberships.name_of(rel.realm)
+    if not network:
+        return str(PublicKey.from_hex(rel.peer).fingerprint)
+    return f"{rel.hostname}@{network}" if len(memberships) > 1 else rel.hostname
 
 
 def _handshake_hint(hostname: str) -> str:

@@ -14,32 +14,34 @@ from comity.errors import ComityError, InvalidInput, KeyRetired, RemoteProtocolE
 from comity.identity.envelope import Envelope
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
+from comity.protocol.realm import Realm
 from comity.protocol.statements import Revocation
 from comity.protocol.succession import Certificate, Retirement, open_retirement
 from comity.protocol.trust import events
 from comity.protocol.trust.relationship import Relationship
+from comity.services.membership import Membership, Memberships
 from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ledger import Ledger
 from comity.storage.trust import RetiredKey
-from comity.transport.interface import Rendezvous
 
 
 class Retiring:
     """``retire``, and what arrives from others."""
 
     def __init__(
-        self, ledger: Ledger, delivery: Delivery, sessions: Sessions, rendezvous: Rendezvous
+        self, ledger: Ledger, delivery: Delivery, sessions: Sessions, memberships: Memberships
     ) -> None:
         self._ledger = ledger
         self._delivery = delivery
         self._sessions = sessions
-        self._rendezvous = rendezvous
+        self._memberships = memberships
+        self._told: set[tuple[PublicKey, Realm]] = set()
 
     async def retire(self, request: control.RetireRequest) -> control.RetireResult:
         """End a key for good: the one in ``request.certificate``, or this node's own.
 
-        It ends here at once, and at the rendezvous and every partner's as soon as they can be told, which is
-        tried for ``wait_seconds``. InvalidInput, FileUnusable.
+        It ends here at once, and at the rendezvous of every network that it concerns and every partner's as
+        soon as they can be told, which is tried for ``wait_seconds``. InvalidInput, FileUnusable.
         """
         if len(request.reason.encode()) > limits.CLAIM_BYTES:
             raise InvalidInput(f"the reason is longer than {limits.CLAIM_BYTES} bytes")
@@ -70,28 +72,27 @@ class Retiring:
             published=told,
         )
 
-    async def told(self, key: PublicKey, text: str) -> None:
-        """The rendezvous says that a key was retired. RemoteProtocolError unless the key itself says so."""
+    async def told(self, key: PublicKey, text: str, realm: Realm) -> None:
+        """A rendezvous says that a key was retired. RemoteProtocolError unless the key itself says so."""
         said = open_retirement(key, text)
         if self._ledger.store.get(key) is None and key != self._ledger.notary.public:
             return  # nobody here has dealt with it
-        for rel in self.take(key, said, text, published=True):
+        self._told.add((key, realm))
+        for rel in self.take(key, said, text):
             self._sessions.peer_ended(PublicKey.from_hex(rel.peer))
 
-    async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
+    async def read_mail(self, sender: PublicKey, envelope: Envelope, realm: Realm) -> None:
         """A peer retires its own key."""
-        await self.told(sender, envelope.to_json().decode())
+        await self.told(sender, envelope.to_json().decode(), realm)
 
-    def take(
-        self, key: PublicKey, said: Retirement, text: str, *, published: bool = False
-    ) -> list[Relationship]:
+    def take(self, key: PublicKey, said: Retirement, text: str) -> list[Relationship]:
         """Put a verified retirement on record with all that it ends; the relationships that stood."""
         ledger, now = self._ledger, self._ledger.clock.now()
         before = ledger.store.retired(key)
         if before is not None:
-            if published and not before.published:
-                ledger.store.retire(RetiredKey(key, before.at, before.reason, before.envelope, True))
+            self._settle(before)
             return []
+        published = self._due(key) == []
         with ledger.db.transaction():
             ledger.store.retire(RetiredKey(key, int(now), said.reason, text, published))
             ledger.audit.append(
@@ -144,23 +145,49 @@ class Retiring:
         ledger.advance(rel, events.RevocationIssued(statement, envelope.to_json().decode()))
         return [rel]
 
-    async def publish(self) -> ComityError | None:
-        """Tell partners and the rendezvous what they have yet to hear; the first problem met."""
-        problem = (await self._delivery.flush()).problem
+    async def publish(self, only: Membership | None = None) -> ComityError | None:
+        """Tell partners and rendezvous what they have yet to hear, or those of one network; the first problem
+        met.
+        """
+        realm = None if only is None else str(only.realm)
+        problem = (await self._delivery.flush(realm=realm)).problem
         for retired in self._ledger.store.retired_keys():
             if retired.published:
                 continue
-            try:
-                await self._rendezvous.retire(retired.key, retired.envelope)
-            except KeyRetired:
-                pass  # that is what it has heard
-            except ComityError as error:
-                problem = problem or error
-                continue
+            for member in self._due(retired.key):
+                if only in (None, member):
+                    problem = await self._publish(retired, member) or problem
+            self._settle(retired)
+        return problem
+
+    async def _publish(self, retired: RetiredKey, member: Membership) -> ComityError | None:
+        try:
+            await member.rendezvous.retire(retired.key, retired.envelope)
+        except KeyRetired:
+            pass  # that is what it has heard
+        except ComityError as error:
+            if not isinstance(member.presence.problem, KeyRetired):
+                return error
+        self._told.add((retired.key, member.realm))
+        return None
+
+    def _due(self, key: PublicKey) -> list[Membership]:
+        """Where a key's end has yet to be told: our own one's everywhere, a peer's where we met it. A key
+        that we know nothing of was brought by a person, who does not say where it was in use: everywhere.
+        """
+        met = self._ledger.store.realm_of(key)
+        return [
+            each
+            for each in self._memberships
+            if met in (None, str(each.realm)) and (key, each.realm) not in self._told
+        ]
+
+    def _settle(self, retired: RetiredKey) -> None:
+        """Nothing more to be told, if so."""
+        if not retired.published and not self._due(retired.key):
             self._ledger.store.retire(
                 RetiredKey(retired.key, retired.at, retired.reason, retired.envelope, True)
             )
-        return problem
 
     def refuse_retired(self, key: PublicKey) -> None:
         """RemoteProtocolError where this key is retired: nothing that it signs counts any more."""

@@ -12,10 +12,10 @@ from comity.identity.envelope import Envelope
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation, Standing
+from comity.protocol.realm import Realm
 from comity.protocol.statements import (
     HandshakeRequest,
     PairStatement,
-    Predecessor,
     Revocation,
     payload_type,
 )
@@ -24,7 +24,7 @@ from comity.protocol.trust import events, machine
 from comity.protocol.trust.machine import replacement
 from comity.protocol.trust.relationship import Relationship
 from comity.services.allowances import Allowances
-from comity.services.courier import Courier
+from comity.services.membership import Membership, Memberships
 from comity.services.trust.answering import Answering
 from comity.services.trust.arrivals import KINDS, arrived, kind_of
 from comity.services.trust.asking import Asking
@@ -33,10 +33,8 @@ from comity.services.trust.delivery import Delivery, Sessions
 from comity.services.trust.ending import Ending, agreement_file
 from comity.services.trust.ledger import Ledger
 from comity.services.trust.peers import Found, KnownPeer, PeerBook
-from comity.services.trust.reserving import Reserving
 from comity.services.trust.retiring import Retiring
 from comity.services.trust.succeeding import Succeeding
-from comity.transport.interface import Rendezvous
 
 
 class TooManyPending(ComityError):
@@ -61,21 +59,18 @@ class TrustService:
         ledger: Ledger,
         peers: PeerBook,
         delivery: Delivery,
-        courier: Courier,
+        memberships: Memberships,
         sessions: Sessions,
-        rendezvous: Rendezvous,
-        predecessor: Predecessor | None = None,
     ) -> None:
         self._ledger = ledger
         self._peers = peers
         self._delivery = delivery
-        self._reserving = Reserving(ledger.store, rendezvous)
-        self.asking = Asking(ledger, peers, delivery, self._reserving)
-        self.answering = Answering(ledger, peers, delivery, sessions, self._reserving)
-        self.ending = Ending(ledger, peers, delivery, sessions)
-        self.retiring = Retiring(ledger, delivery, sessions, rendezvous)
-        self._succeeding = Succeeding(ledger, self.asking, predecessor)
-        self._courier = courier
+        self._memberships = memberships
+        self.asking = Asking(ledger, peers, delivery, memberships)
+        self.answering = Answering(ledger, peers, delivery, sessions, memberships)
+        self.ending = Ending(ledger, peers, delivery, sessions, memberships)
+        self.retiring = Retiring(ledger, delivery, sessions, memberships)
+        self._succeeding = Succeeding(ledger, self.asking, memberships)
         self._requests = Allowances(
             self._dealt_with, limits.REQUESTS_BURST, limits.REQUESTS_PER_SECOND, ledger.clock
         )
@@ -83,8 +78,8 @@ class TrustService:
         #: Told of a partner whose name another key claims, without the partner's word for it.
         self.impersonated: Callable[[PublicKey], None] = lambda _: None
         for kind in KINDS:
-            courier.on(kind, self.read_mail)
-        courier.on(Retirement, self.retiring.read_mail)
+            memberships.on(kind, self.read_mail)
+        memberships.on(Retirement, self.retiring.read_mail)
 
     def start(self) -> None:
         """Before anything runs: a new key of our own takes over what the old one has left."""
@@ -94,7 +89,7 @@ class TrustService:
         """Give statements of these types to ``handler``: from keys that we have dealt with, in order."""
         self._carriage.add(kinds, handler)
         for kind in kinds:
-            self._courier.on(kind, self.read_mail)
+            self._memberships.on(kind, self.read_mail)
 
     # ── what other services ask ───────────────────────────────────────────────────────────────────────
 
@@ -131,7 +126,7 @@ class TrustService:
     def standing(self, peer: PublicKey) -> Standing | None:
         """What the guard judges by: the current or last agreement."""
         rel = self._ledger.store.get(peer)
-        if rel is None or rel.agreement is None:
+        if rel is None or rel.agreement is None or self._memberships.at(rel.realm) is None:
             return None
         agreement = rel.agreement
         now = self._ledger.clock.now()
@@ -177,22 +172,23 @@ class TrustService:
 
     @property
     def owed(self) -> int:
-        """How many statements have yet to reach a peer or its mailbox."""
-        return len(self._ledger.store.outbox())
+        """How many statements have yet to reach a peer or its mailbox, in the networks of this node."""
+        here = self._memberships
+        return sum(here.at(item.realm) is not None for item in self._ledger.store.outbox())
 
     def predecessor(self, peer: PublicKey) -> PublicKey | None:
         """The earlier key of this peer's node, on whose word its key was approved; else None."""
         rel = self._ledger.store.get(peer)
         return PublicKey.from_hex(rel.predecessor) if rel is not None and rel.predecessor else None
 
-    async def registered(self) -> None:
-        """The rendezvous is there: deliver what is owed, read what could not be read when it came, and
-        reserve mailbox slots for our partners. Raises the first problem, once all of it was tried.
+    async def registered(self, member: Membership) -> None:
+        """A rendezvous is there: deliver what is owed, read what could not be read when it came, and
+        reserve mailbox slots for our partners there. Raises the first problem, once all of it was tried.
         """
-        problem = await self.retiring.publish()
-        await self._courier.read_again()
-        await self._reserving.renew()
-        await self._succeeding.renew()
+        problem = await self.retiring.publish(member)
+        await member.courier.read_again()
+        await member.reserving.renew()
+        await self._succeeding.renew(member)
         if problem is not None:
             raise problem
 
@@ -209,26 +205,28 @@ class TrustService:
         A revocation does not wait, as it voids whatever its signer said before.
         """
         if envelope.payload_type == payload_type(Retirement):
-            await self.retiring.read_mail(sender, envelope)
+            await self.retiring.read_mail(sender, envelope, self._ledger.notary.realm_of(sender))
             return
         kind = self._kind_of(envelope)
         statement = self._ledger.notary.check(envelope, kind, sender)
         next_one = self._ledger.store.seen(sender)[0] + 1
         if kind is not Revocation and statement.sequence > next_one:
             raise OutOfOrder(f"{kind.TYPE} number {statement.sequence} came before number {next_one}")
-        await self.read_mail(sender, envelope)
+        await self.read_mail(sender, envelope, self._ledger.notary.realm_of(sender))
 
-    async def read_mail(self, sender: PublicKey, envelope: Envelope) -> None:
-        """A statement that came by mail, which comes in order; RemoteProtocolError where it is refused."""
+    async def read_mail(self, sender: PublicKey, envelope: Envelope, realm: Realm) -> None:
+        """A statement that came by mail in a realm, which comes in order; RemoteProtocolError where it is
+        refused.
+        """
         kind = self._kind_of(envelope)
-        checked = self._ledger.notary.check(envelope, kind, sender)
+        checked = self._ledger.notary.check(envelope, kind, sender, realm)
         self.retiring.refuse_retired(sender)
         if self._carriage.read(sender, envelope):
             return
         predecessor: str | None = None
         if isinstance(checked, HandshakeRequest):
-            predecessor = self._succeeding.check(checked, sender)
-            rel = await self._asker(sender)
+            predecessor = self._succeeding.check(checked, sender, realm)
+            rel = await self._asker(sender, realm)
             for partner in self._peers.named_alike(rel, besides=predecessor):
                 self.impersonated(partner)
             self._ledger.guard.require(Operation(kind="handshake", peer=sender, service="handshake"))
@@ -241,11 +239,15 @@ class TrustService:
             rel = found
         try:
             with self._ledger.db.transaction():
+                if self._ledger.store.realm_of(sender) != rel.realm:
+                    self._ledger.store.put(
+                        rel
+                    )  # where it is met from now on, so that its numbers count there
                 statement = self._ledger.notary.read(envelope, kind, sender)
                 self._ledger.audit.append(
                     f"{kind.TYPE}.received", peer=sender, digest=envelope.digest, hostname=rel.hostname
                 )
-                event = arrived(statement, envelope, rel, self._ledger.claims.hostname, predecessor)
+                event = arrived(statement, envelope, rel, self._ledger.hostname(rel.realm), predecessor)
                 if isinstance(event, events.ApprovalArrived):
                     self._peers.check_name_free(rel)
                 agreement = self._ledger.advance(rel, event).agreement
@@ -260,8 +262,8 @@ class TrustService:
     def _kind_of(self, envelope: Envelope) -> type[PairStatement]:
         return self._carriage.kind(envelope) or kind_of(envelope)
 
-    async def _asker(self, sender: PublicKey) -> Relationship:
-        """The relationship with a key that asks for an agreement, named as the registry names it.
+    async def _asker(self, sender: PublicKey, realm: Realm) -> Relationship:
+        """The relationship with a key that asks for an agreement, named as the registry names it there.
 
         A partner is named by the agreement in force. Of those that nobody here has dealt with only so many
         wait. Nothing may be awaited between this and its use.
@@ -272,8 +274,9 @@ class TrustService:
             raise RateLimited("more handshakes came at once than are taken; they are read by and by")
         known = self._peers.known(sender)
         if known is not None:
-            return self._ledger.relationship(Found(sender, known.hostname, known.address, pinned=False))
-        return self._ledger.relationship(await self._peers.claimed(sender))
+            found = Found(sender, known.hostname, known.address, pinned=False, realm=str(realm))
+            return self._ledger.relationship(found)
+        return self._ledger.relationship(await self._peers.claimed(sender, realm))
 
     def _check_room(self, sender: PublicKey) -> None:
         now = self._ledger.clock.now()

@@ -14,9 +14,11 @@ from comity import control
 from comity.errors import ComityError
 from comity.identity.keys import PublicKey
 from comity.identity.text import printable
-from comity.protocol.statements import HandshakeRequest, Predecessor
+from comity.protocol.realm import Realm
+from comity.protocol.statements import HandshakeRequest
 from comity.protocol.succession import open_rotation
 from comity.protocol.trust import events, machine
+from comity.services.membership import Membership, Memberships
 from comity.services.trust.asking import Asking
 from comity.services.trust.ledger import Ledger
 
@@ -26,14 +28,16 @@ OWN_ROTATION = "our own key was rotated"
 
 
 class Succeeding:
-    """``predecessor`` is this node's own old key with its rotation, while partners may have to see it."""
+    """A membership's ``predecessor`` is this node's own old key with its rotation, while partners there may
+    have to see it.
+    """
 
-    def __init__(self, ledger: Ledger, asking: Asking, predecessor: Predecessor | None) -> None:
+    def __init__(self, ledger: Ledger, asking: Asking, memberships: Memberships) -> None:
         self._ledger = ledger
         self._asking = asking
-        self._predecessor = predecessor
+        self._memberships = memberships
 
-    def check(self, said: HandshakeRequest, sender: PublicKey) -> str | None:
+    def check(self, said: HandshakeRequest, sender: PublicKey, realm: Realm) -> str | None:
         """The partner's key that the sender follows, None where we had no agreement with one.
 
         RemoteProtocolError where the rotation does not verify; TrustRefused where that key has ended before.
@@ -44,15 +48,15 @@ class Succeeding:
         old, _ = open_rotation(
             said.predecessor,
             sender,
-            rendezvous=ledger.notary.rendezvous,
-            network=ledger.notary.network,
+            rendezvous=realm.rendezvous,
+            network=realm.network,
             now=ledger.clock.now(),
         )
         retired = ledger.store.retired(old)
         if retired is not None:
             raise machine.TrustRefused(f"it follows a key that was retired: {printable(retired.reason)}")
         rel = ledger.store.get(old)
-        if rel is None or rel.agreement is None:
+        if rel is None or rel.agreement is None or rel.realm != str(realm):
             return None
         if rel.retired is not None:
             raise machine.TrustRefused(f"it follows a key that has ended: {printable(rel.retired.reason)}")
@@ -67,29 +71,30 @@ class Succeeding:
             for rel in ledger.store.all():
                 ledger.advance(rel, events.OwnKeyEnded(OWN_ROTATION, ""))
             ledger.store.forget_numbers()
-            old = PublicKey.from_hex(self._predecessor.key) if self._predecessor else None
+            said = next((each.predecessor for each in self._memberships if each.predecessor), None)
+            old = PublicKey.from_hex(said.key) if said else None
             ledger.audit.append(
                 "key.rotated", peer=old, successor=str(ledger.notary.public.fingerprint), own=True
             )
 
-    async def renew(self) -> None:
-        """Ask every partner of our old key again. The first problem is raised once all were asked."""
+    async def renew(self, member: Membership) -> None:
+        """Ask every partner of our old key there again. The first problem is raised once all were asked."""
         problem: ComityError | None = None
         for rel in self._ledger.store.all():
-            if rel.renewal is None:
+            if rel.renewal is None or rel.realm != str(member.realm):
                 continue
             left = rel.renewal.until - int(self._ledger.clock.now())
             if left <= 0:
                 continue
             request = control.HandshakeRequest(
-                peer=rel.address,
+                peer=f"{rel.address}@{member.name}",
                 justification=rel.renewal.justification,
                 requested_by="key rotation",
                 lifetime_seconds=left,
                 fingerprint=str(PublicKey.from_hex(rel.peer).fingerprint),
             )
             try:
-                await self._asking.handshake(request, self._predecessor)
+                await self._asking.handshake(request, member.predecessor)
             except ComityError as error:
                 log.info("a partner is yet to be asked again", extra={"fields": {"code": error.code}})
                 problem = problem or error

@@ -18,7 +18,7 @@ def identity(rel: Relationship) -> str:
     return "confirmed" if rel.pinned else "unconfirmed"
 
 
-def pending(rel: Relationship, incoming: Incoming) -> control.PendingRequest:
+def pending(rel: Relationship, incoming: Incoming, network: str) -> control.PendingRequest:
     """A request that waits here."""
     return control.PendingRequest(
         address=rel.address,
@@ -35,6 +35,7 @@ def pending(rel: Relationship, incoming: Incoming) -> control.PendingRequest:
         predecessor=(
             str(PublicKey.from_hex(incoming.predecessor).fingerprint) if incoming.predecessor else None
         ),
+        network=network,
     )
 
 
@@ -56,11 +57,17 @@ def handshake(
     )
 
 
-def trusted(rel: Relationship, agreement: Agreement, now: float) -> control.TrustedPeer:
-    """An agreement, as it stands at ``now`` (seconds UTC)."""
+def trusted(rel: Relationship, agreement: Agreement, now: float, network: str) -> control.TrustedPeer:
+    """An agreement, as it stands at ``now`` (seconds UTC); ``network`` is empty where this node has left
+    it.
+    """
     status = "active" if agreement.until > now else "expired"
     if agreement.ending is not None:
         status = "revoked" if agreement.ending.envelope else "replaced"
+    elif status == "active" and (
+        not network or rel.agreement is None or rel.agreement.digest != agreement.digest
+    ):
+        status = "resting"
     return control.TrustedPeer(
         address=rel.address,
         hostname=rel.hostname,
@@ -77,4 +84,5 @@ def trusted(rel: Relationship, agreement: Agreement, now: float) -> control.Trus
         requested_by=agreement.requested_by,
         revoked_by=agreement.ending.by if agreement.ending and status == "revoked" else "",
         revoked_at=rfc3339(agreement.ending.at) if agreement.ending else None,
+        network=network,
     )

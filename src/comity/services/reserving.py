@@ -14,11 +14,12 @@ from comity.transport.interface import Rendezvous
 
 
 class Reserving:
-    """Keeps the rendezvous's list what it should be."""
+    """Keeps a rendezvous's list what it should be: those who are met in ``realm``, and nobody else."""
 
-    def __init__(self, store: TrustStore, rendezvous: Rendezvous) -> None:
+    def __init__(self, store: TrustStore, rendezvous: Rendezvous, realm: str) -> None:
         self._store = store
         self._rendezvous = rendezvous
+        self._realm = realm
         self._told: list[PublicKey] | None = None
 
     async def renew(self) -> None:
@@ -35,5 +36,9 @@ class Reserving:
                 await self.renew()
 
     def _keys(self) -> list[PublicKey]:
-        keys = [PublicKey.from_hex(rel.peer) for rel in self._store.all() if rel.dealt_with]
+        keys = [
+            PublicKey.from_hex(rel.peer)
+            for rel in self._store.all()
+            if rel.dealt_with and rel.realm == self._realm
+        ]
         return keys[-limits.RESERVED_SENDERS :]
