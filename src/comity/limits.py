@@ -253,6 +253,7 @@ COME_BACK_PER_SECOND = 200  # nodes that return to a server that was restarted, 
 COME_BACK_MOST = 60
 RENDEZVOUS_JOBS = 1024  # for the books, at once
 RENDEZVOUS_GHOSTS = 1000  # connections that ended and are still in memory, before all of it is searched
+RENDEZVOUS_SEARCH_EVERY = 6 * HOUR  # all of memory is searched at least so often, which takes a second
 RENDEZVOUS_BACKLOG = 1024  # connections that the kernel holds until they are accepted
 RELAY_LANES = 2048
 RELAY_LANES_PER_NODE = 64
