@@ -67,8 +67,8 @@ def run_place(place: str, chosen: argparse.Namespace) -> Iterator[Row]:
     with stage(Path(PLACES[place])) as (folder, rivals):
         target = folder / "target"
         target.mkdir()
-        for size in chosen.sizes:
-            file = folder / "artifact"
+        for number, size in enumerate(chosen.sizes):
+            file = folder / f"artifact{number}"  # a name that was sent before would be a second version
             if size == FOLDER:
                 make_folder(file)
             else:
