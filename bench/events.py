@@ -115,7 +115,6 @@ def _data(number: int) -> str:
 
 def _expect(program: subprocess.Popen[str], word: str) -> None:
     if (line := _line(program)) != word:
-        program.kill()
         raise SystemExit(f"{word} was to be said, and {line or 'nothing'} was")
 
 

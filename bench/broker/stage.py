@@ -27,6 +27,7 @@ class Stage:
         self.folder = folder
         self._rendezvous = RendezvousProcess(folder / "rendezvous", os.environ)
         self._homes: list[Path] = []
+        self._programs: list[subprocess.Popen[str]] = []
         try:
             self.join = self._rendezvous.join_url()
             for name in (BROKER, READER):
@@ -55,17 +56,23 @@ class Stage:
         until(lambda: len(broker.info().sessions) == 1 + len(cards))
 
     def program(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        """One of ours in a process of its own."""
+        """One of ours in a process of its own, which ``end`` ends if nothing else has."""
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench")])
-        return subprocess.Popen(
+        program = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=os.environ | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._programs.append(program)
+        return program
 
     def end(self) -> None:
+        for program in self._programs:
+            if program.poll() is None:
+                program.kill()
+                program.communicate()
         for home in self._homes:
             daemon.stop(home)
         self._rendezvous.end()

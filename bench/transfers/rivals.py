@@ -101,8 +101,8 @@ class Ceiling(Rival):
         return run
 
 
-class Ssh(Rival):
-    """A private server on loopback, with its own keys; shared by scp and rsync."""
+class Ssh:
+    """A private server on loopback, with its own keys; shared by scp and rsync, and no rival itself."""
 
     def __init__(self, folder: Path) -> None:
         server = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
@@ -152,10 +152,8 @@ class Ssh(Rival):
             time.sleep(0.05)
         raise SystemExit(f"sshd did not start: {(folder / 'log').read_text()}")
 
-    def move(self, file: Path, folder: Path) -> Run:
-        raise NotImplementedError
-
     def end(self) -> None:
+        """Stop the server."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait()

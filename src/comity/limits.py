@@ -238,12 +238,22 @@ RENDEZVOUS_QUEUE_MAIL_BYTES = (
     256 * KIB
 )  # of which kept mail, so that signals and answers pass by a long backlog
 RENDEZVOUS_FRAME_TIMEOUT = 60.0  # for a node to read one message, however slow its line
+MAIL_BYTES_PER_NETWORK = 8 * GIB  # sealed bytes that wait; more than MAIL_PER_NETWORK letters can have
+MAIL_BYTES_PER_RECIPIENT = MAIL_PER_RECIPIENT * MAIL_BYTES
+MAIL_SENT_PER_NODE = 10_000  # letters of one node that wait, for all recipients together
+MAIL_BYTES_SENT_PER_NODE = MAIL_SENT_PER_NODE * MAIL_BYTES
+RELAY_BYTES_MOST = 2**50  # a quota in bytes, a day or a second, that is none
+RELAY_PACE_SECONDS = 0.1  # what a node with a quota on its rate sends at once
+MONITOR_CONNECTIONS = 16  # monitoring systems at once
+MONITOR_SECONDS = 10.0  # for one of their requests
+MONITOR_HEAD_BYTES = 16 * KIB
 RENDEZVOUS_GOODBYE = 3.0  # for nodes to take their leave of a server that stops
 RENDEZVOUS_SURRENDER = 2.0  # for relay lanes to pass on what they hold, before a successor gets them
 COME_BACK_PER_SECOND = 200  # nodes that return to a server that was restarted, spread by it over time
 COME_BACK_MOST = 60
 RENDEZVOUS_JOBS = 1024  # for the books, at once
 RENDEZVOUS_GHOSTS = 1000  # connections that ended and are still in memory, before all of it is searched
+RENDEZVOUS_SEARCH_EVERY = 6 * HOUR  # all of memory is searched at least so often, which takes a second
 RENDEZVOUS_BACKLOG = 1024  # connections that the kernel holds until they are accepted
 RELAY_LANES = 2048
 RELAY_LANES_PER_NODE = 64

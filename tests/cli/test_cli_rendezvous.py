@@ -47,8 +47,8 @@ def test_networks(comity: Typed, state: Path) -> None:
     assert ran.out.splitlines()[2].startswith("Join URL: comity://127.0.0.1:")
     rows = [line.split() for line in comity(["rendezvous", "network", "list"]).out.splitlines()]
     assert rows[1:] == [
-        ["1", "default", "open", "1", "of", "100000", "0", "0", "of", "50"],
-        ["2", "lung-study", "invitation", "0", "of", "20", "0", "0", "of", "100000"],
+        ["1", "default", "open", "1", "of", "100000", "0", "0", "of", "50", "0B"],
+        ["2", "lung-study", "invitation", "0", "of", "20", "0", "0", "of", "100000", "0B"],
     ]
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from comity.clock import ManualClock, SystemClock
 from comity.rendezvous.pipes import Carriers
-from comity.rendezvous.wires import Carried, Wires
+from comity.rendezvous.wire import Carried
+from comity.rendezvous.wires import Wires
 
 KINDS = [
     pytest.param(

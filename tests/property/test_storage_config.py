@@ -38,6 +38,12 @@ def test_any_file_is_read_or_refused(data: bytes) -> None:
     assert parse_config(format_config(config)) == config
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "1979-13-40", "[" * 20_000, "nan", "{}"])
+def test_values_that_are_none_are_refused(value: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_config(f"public = {value}\n".encode())
+
+
 def test_broken_unicode_is_refused() -> None:
     with pytest.raises(InvalidInput):
         format_config(Config(hostname="\ud800", join=""))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.wire import talks
+from tests.wire import databases, talks
 from tests.wire.formats import FORMATS, meaning
 from tests.wire.vectors import DIGESTS, FOLDER, digests, recorded, states, write
 
@@ -33,6 +33,10 @@ def main() -> int:
     for name in talks.TALKS:
         if not any((FOLDER / str(number) / "talks" / f"{name}.json").exists() for number in states()):
             talks.write(state / "talks" / f"{name}.json", asyncio.run(talks.record(name)))
+    for name in databases.DATABASES:
+        if not any((FOLDER / str(number) / "databases" / f"{name}.sql").exists() for number in states()):
+            (state / "databases").mkdir(parents=True, exist_ok=True)
+            (state / "databases" / f"{name}.sql").write_text(databases.record(name), encoding="utf-8")
     lines = [f"{digest}  {path}\n" for path, digest in digests().items()]
     DIGESTS.write_text("".join(lines), encoding="ascii")
     sys.stdout.write(f"{state} now holds what head writes\n" if state.exists() else "nothing is new\n")

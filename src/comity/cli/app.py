@@ -33,6 +33,9 @@ _SECTIONS = {
         "once": Entry("comity.cli.unattended:once", "Come up, drain mailbox and queue, go down."),
         "service": Entry("comity.cli.unattended:service", "Run this node as a systemd service."),
         "metrics": Entry("comity.cli.unattended:metrics", "Print this node's numbers for Prometheus."),
+        "force-clock-back": Entry(
+            "comity.cli.unattended:force_clock_back", "Turn this node's time back, after a clock was wrong."
+        ),
         "info": Entry("comity.cli.about:info", "Show this node's details and what is negotiated with peers."),
         "network": Entry("comity.cli.networks:network", "Take part in several networks."),
         "config": Entry("comity.cli.config:config", "Read and change this node's settings."),

@@ -82,6 +82,16 @@ def rate(value: str | int) -> int:
         raise click.BadParameter(f"{error.message}: {error.hint}") from error
 
 
+def amount(value: str | int) -> int:
+    """Bytes, as ``50GB`` says them."""
+    from comity.control.amounts import parse_size  # the overview of commands needs no control types
+
+    try:
+        return parse_size(str(value))
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error.message}: {error.hint}") from error
+
+
 @dataclass(frozen=True)
 class Entry:
     """A command that is imported when it is called: ``module:attribute``, and its line in the overview."""

@@ -74,6 +74,9 @@ def _published(topic: str, result: PublishResult) -> Iterator[str]:
         yield f"Published to {result.to}: {topic}"
     elif result.to is not None:
         yield f"Published for {result.to}, which is not to be reached now and will read it here: {topic}"
+    elif not result.audience:
+        yield f"Published to nobody: {topic}"
+        yield "No agreement or charter lets a peer read it: see comity trust, and comity charter status"
     else:
         yield f"Published to {result.audience} trusted peer{'s' * (result.audience != 1)}: {topic}"
 

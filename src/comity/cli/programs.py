@@ -27,10 +27,22 @@ rendezvous = Group("rendezvous", help="Run a rendezvous: registry, mailbox and b
 )
 @click.option("--advertise", metavar="URL", help="The public comity://HOST:PORT of this server.")
 @click.option("--state", metavar="DIR", help="Where its key, its database and join.url lie.")
+@click.option("--monitor", metavar="PLACE", help="Serve health and metrics at 127.0.0.1:PORT or unix:PATH.")
+@click.option(
+    "--monitor-beyond-this-machine",
+    is_flag=True,
+    help="Let --monitor be a place that others reach. Nobody is asked who they are.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Of the log on standard error.")
 @click.pass_obj
 def serve(
-    output: Output, listen: tuple[str, ...], advertise: str | None, state: str | None, log_format: str | None
+    output: Output,
+    listen: tuple[str, ...],
+    advertise: str | None,
+    state: str | None,
+    monitor: str | None,
+    monitor_beyond_this_machine: bool,
+    log_format: str | None,
 ) -> None:
     """Serve a rendezvous until it is ended.
 
@@ -42,6 +54,10 @@ def serve(
         arguments += ["--advertise", advertise]
     if state is not None:
         arguments += ["--state", state]
+    if monitor is not None:
+        arguments += ["--monitor", monitor]
+    if monitor_beyond_this_machine:
+        arguments.append("--monitor-beyond-this-machine")
     form = log_format or ("json" if output.json else None)
     if form is not None:
         arguments += ["--log-format", form]

@@ -1,4 +1,7 @@
-"""A rendezvous's administration: networks, invitations, nodes, the admin log. ``programs`` has ``serve``."""
+"""A rendezvous's administration: networks, invitations, nodes.
+
+``programs`` has ``serve``, ``rendezvous_care`` what keeps a server well.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,14 @@ from typing import Any
 
 import click
 
-from comity import limits
-from comity.cli import wording
-from comity.cli.commands import Group, command
+from comity.cli import rendezvous_care, wording
+from comity.cli.commands import Group, amount, command, rate
 from comity.cli.output import Output, table
 from comity.cli.programs import rendezvous
+from comity.cli.rendezvous_care import state_option
 from comity.control import rendezvous as control
 from comity.control.amounts import parse_duration
-from comity.identity.fingerprint import Fingerprint
-from comity.sdk import files, home
+from comity.sdk import files
 from comity.sdk import rendezvous as server
 
 __all__ = ["rendezvous"]
@@ -26,18 +28,29 @@ invite = Group("invite", help="Invitations to a network: create, list, revoke.")
 rendezvous.add_command(network)
 rendezvous.add_command(invite)
 
-_state = click.option(
-    "--state", type=click.Path(path_type=Path), metavar="DIR", help="The server's state folder."
-)
-_passphrase = click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    required=True,
-    help="A file with the passphrase of the backup.",
-)
 _max_nodes = click.option("--max-nodes", type=click.IntRange(1), metavar="N", help="At most so many nodes.")
 _max_mail = click.option("--max-mail", type=click.IntRange(1), metavar="N", help="At most so many letters.")
+#: The other quotas: what is counted, and for whom. Names are those of ``NetworkCreateRequest.quotas``.
+_QUOTAS = (
+    ("online", "N", "Nodes online at once."),
+    ("mail-bytes", "SIZE", "Sealed bytes that wait in the network."),
+    ("relay-day", "SIZE", "What the network sends through the relay a day (UTC)."),
+    ("node-mail", "N", "Letters that wait for one node."),
+    ("node-mail-bytes", "SIZE", "Sealed bytes that wait for one node."),
+    ("node-sent", "N", "Letters of one node that wait for others."),
+    ("node-sent-bytes", "SIZE", "Sealed bytes of one node that wait for others."),
+    ("node-lanes", "N", "Relay lanes of one node at once."),
+    ("node-relay-day", "SIZE", "What one node sends through the relay a day (UTC)."),
+    ("node-relay-rate", "RATE", "How fast one node sends through the relay, such as 20MB/s."),
+    ("node-lookups", "N", "Look-ups of one node a minute."),
+)
+
+
+def _quota_options(function: Callable[..., None]) -> Callable[..., None]:
+    for name, unit, about in reversed(_QUOTAS):
+        kind = {"N": click.IntRange(1), "SIZE": amount, "RATE": rate}[unit]
+        function = click.option(f"--{name}", type=kind, metavar=unit, help=about)(function)
+    return function
 
 
 def _network_option(**kwargs: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -49,13 +62,21 @@ def _network_option(**kwargs: Any) -> Callable[[Callable[..., None]], Callable[.
 @click.option("--open", "is_open", is_flag=True, help="Let everybody in who has the join URL.")
 @_max_nodes
 @_max_mail
-@_state
+@_quota_options
+@state_option
 @click.pass_obj
 def network_create(
-    output: Output, name: str, is_open: bool, max_nodes: int | None, max_mail: int | None, state: Path | None
+    output: Output,
+    /,
+    name: str,
+    is_open: bool,
+    max_nodes: int | None,
+    max_mail: int | None,
+    state: Path | None,
+    **quotas: int | None,
 ) -> None:
-    """Create a network: by invitation, unless it is to be open."""
-    request = control.NetworkCreateRequest(name, is_open, max_nodes, max_mail)
+    """Create a network: by invitation, unless it is to be open. A quota that isn't given is the largest."""
+    request = control.NetworkCreateRequest(name, is_open, max_nodes, max_mail, _given(quotas))
     result = server.create_network(request, state)
     output.show(result, _terms("Network created", result))
 
@@ -65,24 +86,27 @@ def network_create(
 @click.option("--open/--by-invitation", "is_open", default=None, help="Who may come in from now on.")
 @_max_nodes
 @_max_mail
-@_state
+@_quota_options
+@state_option
 @click.pass_obj
 def network_change(
     output: Output,
+    /,
     network_: str,
     is_open: bool | None,
     max_nodes: int | None,
     max_mail: int | None,
     state: Path | None,
+    **quotas: int | None,
 ) -> None:
-    """Change who may come in, and quotas. Whoever is in stays."""
-    request = control.NetworkChangeRequest(network_, is_open, max_nodes, max_mail)
+    """Change who may come in, and quotas, at once. Whoever is in stays."""
+    request = control.NetworkChangeRequest(network_, is_open, max_nodes, max_mail, _given(quotas))
     result = server.change_network(request, state)
     output.show(result, _terms("Network changed", result))
 
 
 @command("list", example="comity rendezvous network list")
-@_state
+@state_option
 @click.pass_obj
 def network_list(output: Output, state: Path | None) -> None:
     """List the networks."""
@@ -95,10 +119,13 @@ def network_list(output: Output, state: Path | None) -> None:
             f"{each.nodes} of {each.max_nodes}",
             str(each.online),
             f"{each.mail} of {each.max_mail}",
+            wording.size(each.relayed_today),
+            ", ".join(_quotas(each)),
         )
         for each in result.networks
     ]
-    output.show(result, table(("NETWORK", "NAME", "ADMISSION", "NODES", "ONLINE", "MAIL"), rows))
+    columns = ("NETWORK", "NAME", "ADMISSION", "NODES", "ONLINE", "MAIL", "RELAYED TODAY", "OTHER QUOTAS")
+    output.show(result, table(columns, rows))
 
 
 @command("create", example="comity rendezvous invite create --network lung-study --out charite.url")
@@ -107,7 +134,7 @@ def network_list(output: Output, state: Path | None) -> None:
 @click.option("--expires", default="7d", show_default=True, metavar="7d", help="How long it can be used.")
 @click.option("--note", default="", metavar="TEXT", help="Whom it is for; administrators see it.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there (mode 0600).")
-@_state
+@state_option
 @click.pass_obj
 def invite_create(
     output: Output, network_: str, uses: int, expires: str, note: str, out: Path | None, state: Path | None
@@ -123,7 +150,7 @@ def invite_create(
 
 @command("list", example="comity rendezvous invite list --network lung-study")
 @_network_option(required=True)
-@_state
+@state_option
 @click.pass_obj
 def invite_list(output: Output, network_: str, state: Path | None) -> None:
     """List a network's invitations; their tokens are not kept."""
@@ -137,7 +164,7 @@ def invite_list(output: Output, network_: str, state: Path | None) -> None:
 
 @command("revoke", example="comity rendezvous invite revoke 3")
 @click.argument("number", type=int, metavar="INVITATION")
-@_state
+@state_option
 @click.pass_obj
 def invite_revoke(output: Output, number: int, state: Path | None) -> None:
     """End an invitation. Whoever came in by it stays."""
@@ -147,7 +174,7 @@ def invite_revoke(output: Output, number: int, state: Path | None) -> None:
 
 @command("nodes", example="comity rendezvous nodes --network lung-study")
 @_network_option(default="")
-@_state
+@state_option
 @click.pass_obj
 def nodes(output: Output, network_: str, state: Path | None) -> None:
     """List registered nodes, private ones too."""
@@ -158,17 +185,20 @@ def nodes(output: Output, network_: str, state: Path | None) -> None:
             each.hostname or "(released)",
             "online" if each.online else wording.moment(each.last_seen),
             str(each.mail),
+            str(each.sent),
+            wording.size(each.relayed_today),
             each.fingerprint,
         )
         for each in result.nodes
     ]
-    output.show(result, table(("ADDRESS", "NAME", "SEEN", "MAIL", "FINGERPRINT"), rows))
+    columns = ("ADDRESS", "NAME", "SEEN", "MAIL", "SENT", "RELAYED TODAY", "FINGERPRINT")
+    output.show(result, table(columns, rows))
 
 
 @command("remove", example="comity rendezvous remove lab-b --network lung-study")
 @click.argument("node")
 @_network_option(default="1", show_default=True)
-@_state
+@state_option
 @click.pass_obj
 def remove(output: Output, node: str, network_: str, state: Path | None) -> None:
     """Remove a node (by name, address or fingerprint) and the mail that waits for it.
@@ -183,28 +213,12 @@ def remove(output: Output, node: str, network_: str, state: Path | None) -> None
 @command("release", example="comity rendezvous release lab-b --network lung-study")
 @click.argument("hostname", metavar="NAME")
 @_network_option(default="1", show_default=True)
-@_state
+@state_option
 @click.pass_obj
 def release(output: Output, hostname: str, network_: str, state: Path | None) -> None:
     """Take a hostname from its key, when that key is lost; any other key can claim it then."""
     result = server.release(control.ReleaseRequest(network_, hostname), state)
     output.show(result, [f"Released: {result.hostname}, which {result.fingerprint} can't claim again"])
-
-
-@command("admin-log", example="comity rendezvous admin-log --limit 20")
-@click.option(
-    "--limit", type=click.IntRange(1, limits.ADMIN_LOG_PAGE), default=100, show_default=True, metavar="N",
-    help="How many entries.",
-)  # fmt: skip
-@_state
-@click.pass_obj
-def admin_log(output: Output, limit: int, state: Path | None) -> None:
-    """Show what administrators did and who joined, oldest first."""
-    result = server.admin_log(limit, state)
-    rows = [
-        (wording.moment(each.at), each.who, each.act, str(each.network), each.detail) for each in result.acts
-    ]
-    output.show(result, table(("AT", "WHO", "ACT", "NETWORK", "DETAIL"), rows))
 
 
 for each_command in (network_create, network_change, network_list):
@@ -213,62 +227,7 @@ for each_command in (invite_create, invite_list, invite_revoke):
     invite.add_command(each_command)
 
 
-@command("backup", example="comity rendezvous backup --out rendezvous.backup --passphrase-file passphrase")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Where to write it."
-)
-@_passphrase
-@_state
-@click.pass_obj
-def backup(output: Output, out: Path, passphrase_file: Path, state: Path | None) -> None:
-    """Write the server's key and database to one encrypted file, while it serves or not."""
-    result = server.backup(out, home.read_passphrase(passphrase_file), state)
-    output.show(result, [f"Backup of {result.name}: {result.path} ({wording.size(result.bytes)})"])
-
-
-@command("rotate-key", example="comity rendezvous rotate-key")
-@_state
-@click.pass_obj
-def rotate_key(output: Output, state: Path | None) -> None:
-    """Give a stopped server a new key, which the old one names its successor.
-
-    Nodes follow by themselves when they next connect, however long that takes; only new ones need the new
-    join URL.
-    """
-    result = server.rotate_key(state)
-    output.show(
-        result,
-        [
-            "The rendezvous has a new key",
-            f"  Fingerprint: {Fingerprint.parse(result.fingerprint).grouped}",
-            f"  Join URL: {result.url}",
-            "Next: comity rendezvous serve --listen ..., and comity rendezvous backup",
-        ],
-    )
-
-
-@command("restore", example="comity rendezvous restore rendezvous.backup --passphrase-file passphrase")
-@click.argument("file", type=click.Path(path_type=Path))
-@_passphrase
-@_state
-@click.pass_obj
-def restore(output: Output, file: Path, passphrase_file: Path, state: Path | None) -> None:
-    """Fill an empty state folder from such a file.
-
-    Never let two servers run from copies of one state. Under a new address, nodes need the new join URL.
-    """
-    result = server.restore(file, home.read_passphrase(passphrase_file), state)
-    made = wording.moment(result.created_at)
-    output.show(
-        result,
-        [
-            f"Restored: {result.name}, as of {made}, in {result.place}",
-            "Next: comity rendezvous serve --listen ...",
-        ],
-    )
-
-
-for each_command in (backup, restore, rotate_key, nodes, remove, release, admin_log):
+for each_command in (*rendezvous_care.COMMANDS, nodes, remove, release):
     rendezvous.add_command(each_command)
 
 
@@ -276,8 +235,22 @@ def _terms(what: str, view: control.NetworkView) -> list[str]:
     admission = "open" if view.admission == "open" else "by invitation"
     return [
         f"{what}: {view.name}, number {view.network}, {admission}",
-        f"Quotas: {view.max_nodes} nodes, {view.max_mail} letters",
+        f"Quotas: {', '.join((f'{view.max_nodes} nodes', f'{view.max_mail} letters', *_quotas(view)))}",
         f"Join URL: {view.url}"
         if view.admission == "open"
         else f"Next: comity rendezvous invite create --network {view.name}",
     ]
+
+
+def _given(quotas: dict[str, int | None]) -> dict[str, int]:
+    return {name: value for name, value in quotas.items() if value is not None}
+
+
+def _quotas(view: control.NetworkView) -> list[str]:
+    units = {name.replace("-", "_"): unit for name, unit, _ in _QUOTAS}
+    written: dict[str, Callable[[int], str]] = {
+        "N": str,
+        "SIZE": wording.size,
+        "RATE": lambda value: f"{wording.size(value)}/s",
+    }
+    return [f"{name.replace('_', '-')} {written[units[name]](value)}" for name, value in view.quotas.items()]

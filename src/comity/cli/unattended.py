@@ -11,6 +11,8 @@ from comity import limits
 from comity.cli.commands import Group, command, seconds
 from comity.cli.output import Output
 from comity.control.unattended import OnceResult, ServiceRequest, ServiceResult
+from comity.errors import InvalidInput
+from comity.sdk import clock as sdk_clock
 from comity.sdk import metrics as sdk_metrics
 from comity.sdk import once as sdk_once
 from comity.sdk import service as sdk_service
@@ -126,6 +128,28 @@ def metrics(output: Output) -> None:
     """Print this node's numbers for Prometheus. A node that is down is comity_up 0."""
     result = sdk_metrics.metrics()
     output.show(result, result.text.splitlines())
+
+
+@command("force-clock-back", example="comity force-clock-back --what-had-expired-may-count-again")
+@click.option(
+    "--what-had-expired-may-count-again",
+    "understood",
+    is_flag=True,
+    help="Say that you know what this does: docs/how-to/run-unattended.md.",
+)
+@click.pass_obj
+def force_clock_back(output: Output, understood: bool) -> None:
+    """Turn the time of a node that is down back to this machine's, after its clock was once far ahead.
+
+    Dangerous where it is this machine's clock that is wrong: look at it first. The audit log tells of it.
+    """
+    if not understood:
+        raise InvalidInput(
+            "nothing was done: what had expired may count again",
+            hint="read docs/how-to/run-unattended.md, then add --what-had-expired-may-count-again",
+        )
+    result = sdk_clock.force_clock_back()
+    output.show(result, [f"This node's time is back from {result.was} to {result.now}", "Next: comity up"])
 
 
 @command("completion", example="comity completion bash > ~/.local/share/bash-completion/completions/comity")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class NetworkCreateRequest:
-    """``open``: whoever has the join URL may register. A quota of None is the largest that there is."""
+    """``open``: whoever has the join URL may register. A quota of None is the largest that there is.
+
+    ``quotas``: the others, by the names of the options, as in ``node_lanes``.
+    """
 
     name: str
     open: bool = False
     max_nodes: int | None = None
     max_mail: int | None = None
+    quotas: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class NetworkChangeRequest:
     open: bool | None = None
     max_nodes: int | None = None
     max_mail: int | None = None
+    quotas: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,10 @@ class NetworkListRequest:
 
 @dataclass(frozen=True)
 class NetworkView:
-    """``admission`` is ``open`` or ``invitation``; ``url`` is the join URL, without an invitation."""
+    """``admission`` is ``open`` or ``invitation``; ``url`` is the join URL, without an invitation.
+
+    ``quotas``: those that somebody set. ``relayed_today`` bytes went through the relay since midnight UTC.
+    """
 
     network: int
     name: str
@@ -44,6 +52,9 @@ class NetworkView:
     max_mail: int
     created_at: str
     url: str
+    mail_bytes: int = 0
+    relayed_today: int = 0
+    quotas: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,9 @@ class NodesRequest:
 
 @dataclass(frozen=True)
 class NodeView:
-    """``hostname`` is empty where the name was taken from it; ``mail`` counts letters that wait for it."""
+    """``hostname`` is empty where the name was taken from it; ``mail`` counts letters that wait for it,
+    ``sent`` those of its own that wait for others; ``relayed_today`` bytes it sent through the relay.
+    """
 
     network: int
     address: str
@@ -121,6 +134,10 @@ class NodeView:
     online: bool
     last_seen: str
     mail: int
+    mail_bytes: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    relayed_today: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,11 @@ class NodeEnded:
 
 @dataclass(frozen=True)
 class AdminLogRequest:
+    """``verify``: compute the log's head anew. ``head``: one noted earlier, which it must have had."""
+
     limit: int = 100
+    verify: bool = False
+    head: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +192,25 @@ class AdminAct:
 
 @dataclass(frozen=True)
 class AdminLogResult:
+    """``head`` (``SIZE:ROOT``) commits to the whole log; ``valid`` is None where nobody asked."""
+
     acts: tuple[AdminAct, ...]
+    head: str = ""
+    valid: bool | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class NoteRequest:
+    """Note in the admin log what was done beside the server: ``act`` is one of a few words."""
+
+    act: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    head: str
 
 
 @dataclass(frozen=True)
@@ -186,3 +225,21 @@ class RotateKeyResult:
     url: str
     fingerprint: str
     former_fingerprint: str
+
+
+@dataclass(frozen=True)
+class ForceClockBackRequest:
+    pass
+
+
+@dataclass(frozen=True)
+class ForcedClockBack:
+    """``was``: the time at which the server stood, ``now``: this machine's. ``ended_invitations``: those that
+    it had seen expire, or made, in the time that never was; they let nobody in any more.
+    """
+
+    was: str
+    now: str
+    nodes: int
+    letters: int
+    ended_invitations: int

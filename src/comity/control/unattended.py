@@ -1,4 +1,4 @@
-"""Requests and results of a node that runs without anyone looking: once, service, metrics."""
+"""Requests and results of a node that runs without anyone looking: once, service, metrics, its clock."""
 
 from __future__ import annotations
 
@@ -59,3 +59,11 @@ class MetricsResult:
 
     samples: tuple[Sample, ...]
     text: str
+
+
+@dataclass(frozen=True)
+class ClockForcedBack:
+    """From when to when (RFC 3339)."""
+
+    was: str
+    now: str

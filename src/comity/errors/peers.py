@@ -29,6 +29,14 @@ class RateLimited(RendezvousRefused):
     default_hint = "wait a minute and try again"
 
 
+class QuotaExceeded(RendezvousRefused):
+    """This node, or its network, has used up a share that the rendezvous's operator set."""
+
+    code = "quota_exceeded"
+    exit_status = 59
+    default_hint = "wait, or ask the rendezvous's operator for a larger quota"
+
+
 class MailboxFull(RendezvousRefused):
     code = "mailbox_full"
     exit_status = 24

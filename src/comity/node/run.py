@@ -51,6 +51,7 @@ async def run(home: Home, runtime: Runtime, settings: Settings, ready: ReadyLine
         kept.callback(built.close_ways)
         kept.callback(built.node.audit.close)
         built.node.audit.append("node.started", version=__version__)
+        built.node.settled.clock()
         built.node.settled.record(on_record(settings))
         built.node.settled.key("identity", str(built.node.notary.public.fingerprint))
         built.node.settled.key("log", built.node.audit.key.public.hex())

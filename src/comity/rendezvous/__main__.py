@@ -44,8 +44,9 @@ async def _serve(options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     inherited = inherit(os.environ, os.getpid())
     manager = Manager.of(os.environ, os.getpid())
-    server = Server(options, SystemClock(), SystemEntropy(), inherited=inherited, manager=manager)
-    collector = asyncio.create_task(keep_out_of_sight(server.ghosts))
+    clock = SystemClock()
+    server = Server(options, clock, SystemEntropy(), inherited=inherited, manager=manager)
+    collector = asyncio.create_task(keep_out_of_sight(server.ghosts, clock))
     try:
         await server.run(stop)
     finally:

@@ -19,6 +19,7 @@ from comity.identity.hostname import normalise_hostname
 from comity.identity.keys import PublicKey
 from comity.rendezvous import registry
 from comity.rendezvous.membership import token_digest
+from comity.rendezvous.quotas import LARGEST
 from comity.rendezvous.stores import Books, Node
 from comity.rendezvous.tenancy import Act, Invitation, Network, Removal
 
@@ -47,6 +48,7 @@ def create_network(books: Books, request: NetworkCreateRequest, now: float, who:
         max_nodes=_quota(request.max_nodes, limits.NODES_PER_NETWORK, "max-nodes"),
         max_mail=_quota(request.max_mail, limits.MAIL_PER_NETWORK, "max-mail"),
         created=int(now),
+        quotas=LARGEST.changed(request.quotas),
     )
     books.tenancy.put_network(network)
     books.tenancy.note(Act(int(now), who, "network created", network.number, _terms(network)))
@@ -61,6 +63,7 @@ def change_network(books: Books, request: NetworkChangeRequest, now: float, who:
         open=before.open if request.open is None else request.open,
         max_nodes=_quota(request.max_nodes, before.max_nodes, "max-nodes"),
         max_mail=_quota(request.max_mail, before.max_mail, "max-mail"),
+        quotas=before.quotas.changed(request.quotas),
     )
     books.tenancy.put_network(network)
     books.tenancy.note(Act(int(now), who, "network changed", network.number, _terms(network)))
@@ -174,7 +177,8 @@ def _quota(asked: int | None, otherwise: int, name: str) -> int:
 
 def _terms(network: Network) -> str:
     admission = "open" if network.open else "by invitation"
-    return f"{network.name}, {admission}, nodes: {network.max_nodes}, mail: {network.max_mail}"
+    quotas = "".join(f", {name.replace('_', '-')}: {value}" for name, value in network.quotas.set().items())
+    return f"{network.name}, {admission}, nodes: {network.max_nodes}, mail: {network.max_mail}{quotas}"
 
 
 def _named(node: Node) -> str:

@@ -23,10 +23,10 @@ from comity.clock import SystemClock, rfc3339
 from comity.control.backup import RendezvousBackupRequest, RendezvousRestoreRequest
 from comity.control.codec import from_plain, to_plain
 from comity.entropy import SystemEntropy
-from comity.errors import ComityError, InvalidInput, NotInitialised
-from comity.rendezvous import safe
+from comity.errors import ComityError, InvalidInput, NotInitialised, from_code
+from comity.rendezvous import safe, turning
 from comity.rendezvous.hatch import ask, failure
-from comity.rendezvous.office import Office
+from comity.rendezvous.office import BACKUP_DONE, Office
 from comity.rendezvous.options import state_folder
 from comity.rendezvous.presence import Presence
 from comity.rendezvous.sqlite import SqliteBooks
@@ -56,20 +56,45 @@ def main() -> int:
 def _answer(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
     if operation == "restore":
         wanted = from_plain(request, RendezvousRestoreRequest)
-        return _done(safe.restore(folder, Path(wanted.path), wanted.passphrase))
+        return _done(safe.restore(folder, Path(wanted.path), wanted.passphrase, SystemClock(), _who()))
     if not (folder / "rendezvous.db").exists():
         raise NotInitialised(
             f"no rendezvous has served from {folder}",
             hint="name its folder with --state DIR, or start it first: comity rendezvous serve",
         )
     if operation == "backup":
-        asked = from_plain(request, RendezvousBackupRequest)
-        return _done(safe.backup(folder, Path(asked.path), asked.passphrase, rfc3339(SystemClock().now())))
+        return _backup(folder, from_plain(request, RendezvousBackupRequest))
     if operation == "rotate-key":
-        return _done(safe.rotate_key(folder, SystemClock(), SystemEntropy()))
+        return _done(safe.rotate_key(folder, SystemClock(), SystemEntropy(), _who()))
+    if operation == "force-clock-back":
+        return _done(turning.force_clock_back(folder, SystemClock(), _who()))
+    return _here(folder, operation, request)
+
+
+def _here(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
+    """Answered by the server, or by this process where none runs."""
     with hatch_of(folder) as path:
         served = ask(path, operation, request)
     return served if served is not None else _alone(folder, operation, request)
+
+
+def _backup(folder: Path, asked: RendezvousBackupRequest) -> bytes:
+    """Noted before it is made, so that it tells of itself, and afterwards, so that its age is known."""
+    _note(folder, "backup begun", asked.path)
+    made = safe.backup(folder, Path(asked.path), asked.passphrase, rfc3339(SystemClock().now()))
+    _note(folder, BACKUP_DONE, f"{asked.path}, {made.bytes} bytes")
+    return _done(made)
+
+
+def _note(folder: Path, act: str, detail: str) -> None:
+    answer = msgspec.json.decode(_here(folder, "note", {"act": act, "detail": detail}))
+    if "error" in answer:
+        said = answer["error"]
+        raise from_code(said["code"], said["message"], said["hint"])
+
+
+def _who() -> str:
+    return f"uid {os.geteuid()}"
 
 
 def _alone(folder: Path, operation: str, request: dict[str, Any]) -> bytes:
@@ -91,7 +116,7 @@ def _done(result: object) -> bytes:
 
 
 async def _ask(office: Office, operation: str, request: dict[str, Any]) -> object:
-    return await office.answer(operation, request, f"uid {os.geteuid()}")
+    return await office.answer(operation, request, _who())
 
 
 class _Direct:

@@ -49,11 +49,14 @@ from comity.protocol.succession import open_retirement
 from comity.rendezvous import mailbox, membership, registry, retiring
 from comity.rendezvous.buckets import Buckets, Rate
 from comity.rendezvous.journal import Journal
+from comity.rendezvous.meters import Meters
 from comity.rendezvous.outgoing import Backlog
 from comity.rendezvous.presence import NodeKey, Presence
+from comity.rendezvous.quotas import LARGEST, exceeded
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.stores import Books, Kept, Node
+from comity.rendezvous.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Desk:
         relay: Relay,
         clock: Clock,
         journal: Journal,
+        terms: Terms,
+        meters: Meters,
         rates: Rates = RATES,
     ) -> None:
         self.own = own
@@ -95,7 +100,10 @@ class Desk:
         self._scribe = scribe
         self._presence = presence
         self._relay = relay
-        self._resolves = Buckets(rates.resolve)
+        self._terms = terms
+        self.meters = meters
+        self._rates = rates
+        self._resolves: dict[Rate, Buckets] = {}
         self._posts = Buckets(rates.post)
         self._registers = Buckets(rates.register)
 
@@ -106,8 +114,20 @@ class Desk:
         self._take(self._registers, key)
 
     async def admit(self, claim: Claim) -> Node:
-        """The node as it is on disk now. What ``membership.admit`` raises, or a storage failure."""
+        """The node as it is on disk now.
+
+        What ``membership.admit`` raises, QuotaExceeded where as many are online as may be, or a storage
+        failure.
+        """
         now = self.clock.now()
+        online = self._presence.count(claim.network)
+        if (
+            self._presence.get(claim.network, claim.key.raw) is None
+            and online >= self._terms.of(claim.network).online
+        ):
+            # Not before the books have said that it may come in at all: strangers learn nothing.
+            await self._scribe.run(lambda books: membership.check_known(books, claim))
+            raise exceeded("as many nodes of this network are online as may be", "online")
         return await self._scribe.run(lambda books: membership.admit(books, claim, now))
 
     async def waiting(self, node: NodeKey, after: int) -> list[Kept]:
@@ -143,12 +163,16 @@ class Desk:
                 return self._ask_relay(node, request)
 
     async def _resolve(self, node: NodeKey, request: Resolve) -> Resolved:
-        self._take(self._resolves, node)
-        found = await self._scribe.run(lambda books: registry.resolve(books.nodes, node[0], request))
+        self._look_up(node)
+        began = self.clock.monotonic()
+        try:
+            found = await self._scribe.run(lambda books: registry.resolve(books.nodes, node[0], request))
+        finally:
+            self.meters.resolved(self.clock.monotonic() - began)
         return Resolved(id=request.id, record=self._record(found))
 
     async def _find(self, node: NodeKey, request: Find) -> Found:
-        self._take(self._resolves, node)
+        self._look_up(node)
         found = await self._scribe.run(lambda books: registry.find(books.nodes, node[0], request))
         return Found(id=request.id, records=tuple(map(self._record, found)))
 
@@ -231,12 +255,19 @@ class Desk:
 
     def sweep(self) -> None:
         """Forget the rate limits of nodes that have rested."""
-        for buckets in (self._resolves, self._posts, self._registers):
+        for buckets in (*self._resolves.values(), self._posts, self._registers):
             buckets.sweep(self.clock.monotonic())
 
     def _record(self, node: Node) -> Record:
         online = self._presence.get(node.network, node.key) is not None
         return registry.record(node, online=online, now=self.clock.now())
+
+    def _look_up(self, node: NodeKey) -> None:
+        quota, rate = self._terms.of(node[0]).node_lookups, self._rates.resolve
+        if quota < LARGEST.node_lookups:
+            share = quota / LARGEST.node_lookups
+            rate = Rate(max(1.0, rate.burst * share), rate.per_second * share)
+        self._take(self._resolves.setdefault(rate, Buckets(rate)), node)
 
     def _take(self, buckets: Buckets, key: NodeKey | bytes) -> None:
         if not buckets.take(key, self.clock.monotonic()):

@@ -78,7 +78,8 @@ class Hatch:
             return failure(RemoteProtocolError(f"not a request: {error}"))
         except ComityError as error:
             return failure(error)
-        self._journal.info("administered", operation=asked.operation, who=who)
+        head = str(await self._office.head())
+        self._journal.info("administered", operation=asked.operation, who=who, log=head)
         return {"result": to_plain(result)}
 
 

@@ -14,6 +14,7 @@ from comity.rendezvous.presence import Presence
 from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.stores import Books
+from comity.rendezvous.usage import Usage
 
 _EVERY = 1.0  # seconds
 _SWEEPING = 60.0
@@ -23,8 +24,16 @@ class Housekeeping:
     """``keep`` in a task of its own; ``write_departures`` once more at the end."""
 
     def __init__(
-        self, scribe: Scribe, presence: Presence, relay: Relay, desk: Desk, clock: Clock, journal: Journal
+        self,
+        scribe: Scribe,
+        presence: Presence,
+        relay: Relay,
+        desk: Desk,
+        usage: Usage,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
+        self._usage = usage
         self._scribe = scribe
         self._presence = presence
         self._relay = relay
@@ -39,6 +48,7 @@ class Housekeeping:
             manager.alive()
             try:
                 self._relay.expire()
+                self._relay.measure()
                 await self.write_departures()
                 if self._clock.monotonic() - swept >= _SWEEPING:
                     swept = self._clock.monotonic()
@@ -49,11 +59,13 @@ class Housekeeping:
             await asyncio.sleep(_EVERY)
 
     async def write_departures(self) -> None:
-        left = self._presence.departures()
+        """And what went through the relay."""
+        left, relayed = self._presence.departures(), self._usage.changes()
 
         def write(books: Books) -> None:
             for node, at in left.items():
                 books.nodes.seen(*node, at)
+            books.tenancy.note_relayed(relayed)
 
-        if left:
+        if left or relayed:
             await self._scribe.run(write)

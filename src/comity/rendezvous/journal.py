@@ -15,6 +15,7 @@ from comity import limits
 from comity.clock import Clock, rfc3339
 from comity.identity.text import printable
 from comity.rendezvous.buckets import Buckets, Rate
+from comity.rendezvous.meters import Meters
 from comity.rendezvous.options import LogFormat
 
 Field = str | int | float | None
@@ -25,8 +26,9 @@ _log = logging.getLogger("comity.rendezvous")
 class Journal:
     """Where the server says what happens."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, meters: Meters | None = None) -> None:
         self._clock = clock
+        self._meters = meters or Meters()
         self._rates = Buckets(Rate(limits.REFUSALS_LOGGED_BURST, limits.REFUSALS_LOGGED_PER_SECOND))
         self._suppressed: Counter[str] = Counter()
 
@@ -46,6 +48,7 @@ class Journal:
 
         What is over the rate is counted in the next line.
         """
+        self._meters.refused(code)
         if self._may_say("refused", fields):
             _log.warning("refused", extra={"fields": {"code": code, **fields}})
 

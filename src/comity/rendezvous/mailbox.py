@@ -13,6 +13,7 @@ from __future__ import annotations
 from comity import limits
 from comity.errors import InvalidInput, MailboxFull, UnknownPeer
 from comity.protocol.registry import Mail, Post, Reserve
+from comity.rendezvous.quotas import LARGEST, exceeded
 from comity.rendezvous.stores import Books, Kept, Letter
 
 
@@ -30,14 +31,14 @@ def keep(books: Books, network: int, sender: bytes, request: Post, now: float) -
     """Put a letter into its recipient's mailbox and return the recipient's key.
 
     The same message id again is no error, and the first letter stays: a sender that missed the answer seals
-    anew, and sealing never gives the same bytes twice. MailboxFull, UnknownPeer.
+    anew, and sealing never gives the same bytes twice. MailboxFull, QuotaExceeded, UnknownPeer.
     """
     recipient = recipient_of(books, network, sender, request)
     message_id = bytes.fromhex(request.message_id)
     if books.letters.find(network, recipient, sender, message_id) is not None:
         return recipient
     reserved = books.letters.reserves(network, recipient, sender)
-    _check_room(books, network, sender, recipient, reserved=reserved)
+    _check_room(books, network, sender, recipient, len(request.blob), reserved=reserved)
     books.letters.add(
         Letter(
             network=network,
@@ -86,26 +87,35 @@ def signal(sender: bytes, request: Post, now: float) -> Mail:
     )
 
 
-def _check_room(books: Books, network: int, sender: bytes, recipient: bytes, *, reserved: bool) -> None:
-    """MailboxFull, naming the bound that was met."""
+def _check_room(
+    books: Books, network: int, sender: bytes, recipient: bytes, size: int, *, reserved: bool
+) -> None:
+    """MailboxFull, naming the bound that was met; QuotaExceeded where it is the sender's own."""
     letters, kept = books.letters, books.tenancy.network(network)
     most_mail, strangers_mail = limits.MAIL_PER_NETWORK, limits.MAIL_PER_NETWORK_STRANGERS
+    quotas = LARGEST if kept is None else kept.quotas
     if kept is not None and kept.max_mail < most_mail:
         most_mail, strangers_mail = kept.max_mail, kept.max_mail // 2
     everywhere, there = letters.held_in(network), letters.held_for(network, recipient)
-    between = letters.held_between(network, sender, recipient)
+    ours, between = letters.held_from(network, sender), letters.held_between(network, sender, recipient)
+    if ours.all >= quotas.node_sent:
+        raise exceeded("too many messages of this node wait", "node_sent")
+    if ours.bytes + size > quotas.node_sent_bytes:
+        raise exceeded("the messages of this node that wait are too large", "node_sent_bytes")
+    strangers_there = min(limits.MAIL_STRANGERS, max(1, quotas.node_mail * 2 // 5))
     bounds = [
         (everywhere.all, most_mail, "the rendezvous's mailboxes are full"),
-        (there.all, limits.MAIL_PER_RECIPIENT, "the recipient's mailbox is full"),
+        (everywhere.bytes + size, quotas.mail_bytes + 1, "the rendezvous's mailboxes are full"),
+        (there.all, quotas.node_mail, "the recipient's mailbox is full"),
+        (there.bytes + size, quotas.node_mail_bytes + 1, "the recipient's mailbox is full"),
         (between, limits.MAIL_PER_SENDER, "too many messages to this recipient wait"),
     ]
     if not reserved:
-        as_stranger = letters.held_as_stranger(network, sender)
         bounds += [
             (everywhere.strangers, strangers_mail, "the rendezvous's mailboxes are full"),
-            (there.strangers, limits.MAIL_STRANGERS, "the recipient's mailbox is full for first contacts"),
+            (there.strangers, strangers_there, "the recipient's mailbox is full for first contacts"),
             (between, limits.MAIL_PER_STRANGER, "too many messages to this recipient wait"),
-            (as_stranger, limits.MAIL_PER_SENDER, "too many messages to strangers wait"),
+            (ours.strangers, limits.MAIL_PER_SENDER, "too many messages to strangers wait"),
         ]
     for held, most, message in bounds:
         if held >= most:

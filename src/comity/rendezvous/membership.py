@@ -50,6 +50,13 @@ def admit(books: Books, claim: Claim, now: float) -> Node:
     return registry.register(books.nodes, claim, now, number=removal.number if removal else None)
 
 
+def check_known(books: Books, claim: Claim) -> None:
+    """NotAdmitted unless this key is registered, or its network is open."""
+    network = books.tenancy.network(claim.network)
+    if network is None or not (network.open or books.nodes.get(claim.network, claim.key.raw)):
+        raise not_admitted()
+
+
 def _redeem(books: Books, claim: Claim, removal: Removal | None, now: float) -> Invitation:
     found = None if claim.invitation is None else books.tenancy.invitation_of(token_digest(claim.invitation))
     if (

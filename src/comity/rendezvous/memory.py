@@ -75,6 +75,11 @@ class MemoryNodes:
     def latest(self) -> int:
         return max((node.last_seen for node in self.rows.values()), default=0)
 
+    def not_after(self, at: int) -> int:
+        late = [key for key, node in self.rows.items() if node.last_seen > at]
+        self.rows |= {key: replace(self.rows[key], last_seen=at) for key in late}
+        return len(late)
+
     @staticmethod
     def _only(found: Iterator[Node]) -> Node | None:
         return next(found, None)
@@ -135,11 +140,9 @@ class MemoryLetters:
         pair = (network, sender, recipient)
         return sum((letter.network, letter.sender, letter.recipient) == pair for letter in self.rows.values())
 
-    def held_as_stranger(self, network: int, sender: bytes) -> int:
-        own = (
-            letter for letter in self.rows.values() if (letter.network, letter.sender) == (network, sender)
-        )
-        return self._held(own).strangers
+    def held_from(self, network: int, sender: bytes) -> Held:
+        rows = self.rows.values()
+        return self._held(letter for letter in rows if (letter.network, letter.sender) == (network, sender))
 
     def reserve(self, network: int, recipient: bytes, senders: Iterable[bytes]) -> None:
         self.lists[network, recipient] = frozenset(senders)
@@ -153,6 +156,11 @@ class MemoryLetters:
     def latest(self) -> int:
         return max((letter.posted for letter in self.rows.values()), default=0)
 
+    def not_after(self, at: int) -> int:
+        late = [place for place, letter in self.rows.items() if letter.posted > at]
+        self.rows |= {place: replace(self.rows[place], posted=at) for place in late}
+        return len(late)
+
     def _place(self, network: int, recipient: bytes, sender: bytes, message_id: bytes) -> int | None:
         name = (network, recipient, sender, message_id)
         for place, letter in self.rows.items():
@@ -162,8 +170,9 @@ class MemoryLetters:
 
     @staticmethod
     def _held(letters: Iterable[Letter]) -> Held:
-        counted = [letter.reserved for letter in letters]
-        return Held(len(counted), counted.count(False))
+        found = list(letters)
+        strangers = sum(not letter.reserved for letter in found)
+        return Held(len(found), strangers, sum(len(letter.blob) for letter in found))
 
 
 class MemoryBooks:

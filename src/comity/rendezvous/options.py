@@ -6,6 +6,7 @@ It opens nothing. Precedence is flag, then environment, then default.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class Options:
     advertise: Endpoint | None
     state: Path
     log_format: LogFormat = "text"
+    #: Where health and metrics are served: a loopback place, or a Unix socket's path; None for nowhere.
+    monitor: Endpoint | Path | None = None
+    #: Whether ``monitor`` may be a place that other machines reach.
+    monitor_anyone: bool = False
 
 
 def parse_options(arguments: Sequence[str], environment: Mapping[str, str], home: Path) -> Options:
@@ -52,6 +57,10 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str], home
         advertise=None if found.advertise is None else parse_advertise(found.advertise),
         state=state_folder(found.state, environment, home),
         log_format=found.log_format,
+        monitor=None
+        if found.monitor is None
+        else parse_monitor(found.monitor, found.monitor_beyond_this_machine),
+        monitor_anyone=found.monitor_beyond_this_machine,
     )
 
 
@@ -85,6 +94,16 @@ def parser() -> argparse.ArgumentParser:
         help=f"where its key and database lie; ${STATE_VARIABLE} or ~/{DEFAULT_STATE} by default",
     )
     made.add_argument(
+        "--monitor",
+        metavar="PLACE",
+        help="serve /healthz, /readyz and /metrics there: 127.0.0.1:PORT, or unix:PATH",
+    )
+    made.add_argument(
+        "--monitor-beyond-this-machine",
+        action="store_true",
+        help="let --monitor be a place that others reach; nobody is asked who they are there",
+    )
+    made.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="of the log on standard error"
     )
     return made
@@ -105,6 +124,25 @@ def parse_listen(text: str) -> Endpoint:
             f"cannot listen on {text!r}", hint="put an IPv6 address, and nothing else, in brackets"
         )
     return Endpoint(normalise_host(host) if host else "", int(port))
+
+
+def parse_monitor(text: str, beyond: bool) -> Endpoint | Path:
+    """``unix:PATH``, or HOST:PORT on this machine's loopback unless ``beyond``; InvalidInput."""
+    if text.startswith("unix:"):
+        return Path(os.path.expanduser(text.removeprefix("unix:"))).absolute()
+    place = parse_listen(text)
+    if beyond:
+        return place
+    try:
+        own = place.host == "localhost" or ipaddress.ip_address(place.host).is_loopback
+    except ValueError:
+        own = False
+    if not own:
+        raise InvalidInput(
+            f"health and metrics at {text} could be read by other machines",
+            hint="write --monitor 127.0.0.1:9465 or unix:PATH, or add --monitor-beyond-this-machine",
+        )
+    return place
 
 
 def parse_advertise(text: str) -> Endpoint:

@@ -24,8 +24,8 @@ class Carrier(Protocol):
     def holds(self) -> int:
         """Bytes that were taken and not given yet."""
 
-    def take(self, source: socket.socket) -> int | None:
-        """How many bytes came: 0 at the end of the stream, None where there are none now.
+    def take(self, source: socket.socket, most: int = limits.RELAY_PIPE_BYTES) -> int | None:
+        """How many bytes came, ``most`` at most: 0 at the end of the stream, None where there are none now.
 
         Only for an empty carrier.
         """
@@ -79,10 +79,10 @@ class SpliceCarrier:
         self._pipe: tuple[int, int] | None = None
         self.holds = 0
 
-    def take(self, source: socket.socket) -> int | None:
+    def take(self, source: socket.socket, most: int = limits.RELAY_PIPE_BYTES) -> int | None:
         pipe = self._pool.pipe()
         try:
-            count = os.splice(source.fileno(), pipe[1], limits.RELAY_PIPE_BYTES, flags=_SPLICE_FLAGS)
+            count = os.splice(source.fileno(), pipe[1], most, flags=_SPLICE_FLAGS)
         except BlockingIOError:
             self._pool.give_back(pipe)
             return None
@@ -128,9 +128,9 @@ class CopyCarrier:
     def holds(self) -> int:
         return len(self._held)
 
-    def take(self, source: socket.socket) -> int | None:
+    def take(self, source: socket.socket, most: int = limits.RELAY_PIPE_BYTES) -> int | None:
         try:
-            count = source.recv_into(self._buffer)
+            count = source.recv_into(self._buffer, min(most, len(self._buffer)))
         except BlockingIOError:
             return None
         self._held = bytes(self._buffer[:count])

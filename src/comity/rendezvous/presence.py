@@ -7,6 +7,7 @@ online until they connect again, which nodes do by themselves.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import Protocol
 
@@ -42,6 +43,7 @@ class Present(Protocol):
 class Presence:
     def __init__(self) -> None:
         self._here: dict[NodeKey, Present] = {}
+        self._online: Counter[int] = Counter()
         self._left: dict[NodeKey, int] = {}
         self._emptied = asyncio.Event()
 
@@ -52,6 +54,10 @@ class Presence:
         """Everybody who is online."""
         return list(self._here)
 
+    def count(self, network: int) -> int:
+        """How many nodes of a network are online."""
+        return self._online[network]
+
     def get(self, network: int, key: bytes) -> Present | None:
         """The node's connection, None where it is away."""
         return self._here.get((network, key))
@@ -59,6 +65,8 @@ class Presence:
     def enter(self, visitor: Present) -> Present | None:
         """Note that a node is here; its older connection, if another had been here."""
         older = self._here.get(visitor.node)
+        if older is None:
+            self._online[visitor.node[0]] += 1
         self._here[visitor.node] = visitor
         self._left.pop(visitor.node, None)
         return None if older is visitor else older
@@ -67,6 +75,7 @@ class Presence:
         """Note that a connection ended; nothing changes where a newer one took its place."""
         if self._here.get(visitor.node) is visitor:
             del self._here[visitor.node]
+            self._online[visitor.node[0]] -= 1
             if not self._here:
                 self._emptied.set()
             self._left[visitor.node] = int(now)

@@ -23,8 +23,13 @@ from comity.protocol.registry import RELAY_PREFACE, RELAY_PREFACE_BYTES, RELAY_R
 from comity.protocol.tickets import Lane, Role, Seat, TicketBook
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.manager import KeptLane
+from comity.rendezvous.meters import Meters
 from comity.rendezvous.presence import NodeKey
-from comity.rendezvous.wires import Carried, Wires
+from comity.rendezvous.quotas import exceeded
+from comity.rendezvous.terms import Terms
+from comity.rendezvous.usage import Usage
+from comity.rendezvous.wire import Carried, Pace, Wire
+from comity.rendezvous.wires import Wires
 from comity.transport.readiness import Readiness
 
 
@@ -44,6 +49,16 @@ class _Waiting:
     joined: bool = False
 
 
+@dataclass
+class _Running:
+    """A lane that carries bytes, and how many of them are counted."""
+
+    lane: Lane
+    wire: Wire
+    there: int = 0
+    back: int = 0
+
+
 class Relay:
     """Use it from the event loop's thread. It carries ``most`` lanes at once."""
 
@@ -53,8 +68,15 @@ class Relay:
         clock: Clock,
         entropy: Entropy,
         journal: Journal,
+        terms: Terms,
+        usage: Usage,
+        meters: Meters,
         most: int = limits.RELAY_LANES,
     ) -> None:
+        self._terms = terms
+        self._usage = usage
+        self._meters = meters
+        self._paces: dict[NodeKey, Pace] = {}
         self._wires = wires
         self._clock = clock
         self._entropy = entropy
@@ -63,20 +85,62 @@ class Relay:
         self._book = TicketBook()
         self._waiting: dict[int, _Waiting] = {}
         self._lanes: Counter[NodeKey] = Counter()
-        self._running = 0
-        self._sides: dict[socket.socket, Lane] = {}  # by the dialler's
+        self._sides: dict[socket.socket, _Running] = {}  # by the dialler's
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
         """Lanes that carry bytes."""
-        return self._running
+        return len(self._sides)
+
+    def lanes_of(self, network: int, key: bytes) -> int:
+        """How many of them one node has."""
+        return self._lanes[network, key]
+
+    def measure(self) -> None:
+        """Count what moved since the last time, and end the lanes of who has used up a quota."""
+        for running in list(self._sides.values()):
+            self._count(running, *running.wire.carried)
+            lane, quotas = running.lane, self._terms.of(running.lane.network)
+            over = self._usage.of_network(lane.network) >= quotas.relay_day or any(
+                self._usage.of((lane.network, key)) >= quotas.node_relay_day
+                for key in (lane.dialler, lane.acceptor)
+            )
+            for node in ((lane.network, lane.dialler), (lane.network, lane.acceptor)):
+                if node in self._paces:
+                    self._paces[node].rate = quotas.node_relay_rate
+            if over:
+                self._journal.refused("quota_exceeded", lane=lane.number, network=lane.network)
+                self._wires.cut(running.wire)
+
+    def _count(self, running: _Running, there: int, back: int) -> None:
+        lane = running.lane
+        for key, now, before in ((lane.dialler, there, running.there), (lane.acceptor, back, running.back)):
+            self._usage.add((lane.network, key), now - before)
+            self._meters.relayed[lane.network] += now - before
+        running.there, running.back = there, back
+
+    def _pace(self, network: int, key: bytes) -> Pace | None:
+        """One for all lanes of a node that has a quota on its rate."""
+        rate = self._terms.of(network).node_relay_rate
+        if rate >= limits.RELAY_BYTES_MOST:
+            return None
+        return self._paces.setdefault((network, key), Pace(rate))
 
     def issue(self, network: int, dialler: bytes, acceptor: bytes) -> tuple[bytes, bytes]:
-        """Two tickets for one lane, the dialler's first. RateLimited."""
-        if self._running >= self._most:
+        """Two tickets for one lane, the dialler's first. RateLimited, QuotaExceeded."""
+        if len(self) >= self._most:
             raise RateLimited("the relay carries as many lanes as it can")
-        if any(self._lanes[network, key] >= limits.RELAY_LANES_PER_NODE for key in (dialler, acceptor)):
-            raise RateLimited("one of these two nodes has as many relay lanes as it can")
+        quotas = self._terms.of(network)
+        if self._lanes[network, acceptor] >= quotas.node_lanes:
+            raise RateLimited("the other node has as many relay lanes as it can")
+        if self._lanes[network, dialler] >= quotas.node_lanes:
+            raise exceeded("this node has as many relay lanes as it can", "node_lanes")
+        if self._usage.of((network, dialler)) >= quotas.node_relay_day:
+            raise exceeded("this node has sent as much through the relay as it may today", "node_relay_day")
+        if self._usage.of((network, acceptor)) >= quotas.node_relay_day:
+            raise exceeded("the other node has sent as much as it may today", "node_relay_day")
+        if self._usage.of_network(network) >= quotas.relay_day:
+            raise exceeded("this network has sent as much through the relay as it may today", "relay_day")
         tickets = (self._entropy.token(limits.TICKET_BYTES), self._entropy.token(limits.TICKET_BYTES))
         self._book.issue(network, dialler, acceptor, tickets, self._clock.monotonic())
         return tickets
@@ -136,7 +200,7 @@ class Relay:
         """Stop, and leave the lanes that can go on to a successor; their sockets are the caller's."""
         sides = dict(self._sides)
         pairs = await asyncio.to_thread(self._wires.surrender)
-        return [KeptLane(sides[dialler], dialler, acceptor) for dialler, acceptor in pairs]
+        return [KeptLane(sides[dialler].lane, dialler, acceptor) for dialler, acceptor in pairs]
 
     def expire(self) -> None:
         """Forget tickets whose time is up."""
@@ -169,23 +233,22 @@ class Relay:
     ) -> None:
         for key in (lane.dialler, lane.acceptor):
             self._lanes[lane.network, key] += 1
-        self._running += 1
-        self._sides[dialler] = lane
-        self._journal.info(event, lane=lane.number, network=lane.network, lanes=self._running)
 
         def ended(carried: Carried) -> None:  # on the relay's thread
             self._loop.call_soon_threadsafe(self._end, lane, dialler, carried)
 
-        self._wires.join(dialler, acceptor, ended)
+        paces = self._pace(lane.network, lane.dialler), self._pace(lane.network, lane.acceptor)
+        self._sides[dialler] = _Running(lane, self._wires.join(dialler, acceptor, ended, paces))
+        self._journal.info(event, lane=lane.number, network=lane.network, lanes=len(self))
 
     def _end(self, lane: Lane, dialler: socket.socket, carried: Carried) -> None:
-        del self._sides[dialler]
+        self._count(self._sides.pop(dialler), carried.there, carried.back)
         for key in (lane.dialler, lane.acceptor):
             node = (lane.network, key)
             self._lanes[node] -= 1
             if not self._lanes[node]:
                 del self._lanes[node]
-        self._running -= 1
+                self._paces.pop(node, None)
         self._journal.info(
             "lane handed on" if carried.kept else "lane ended",
             lane=lane.number,
@@ -193,7 +256,7 @@ class Relay:
             bytes_from_dialler=carried.there,
             bytes_from_acceptor=carried.back,
             seconds=round(carried.seconds, 3),
-            lanes=self._running,
+            lanes=len(self),
         )
 
 

@@ -18,7 +18,10 @@ from comity.control.rendezvous import RotateKeyResult
 from comity.entropy import Entropy
 from comity.errors import AlreadyInitialised, FileUnusable
 from comity.identity.card import JoinUrl
+from comity.rendezvous.sqlite import SqliteBooks
 from comity.rendezvous.state import State
+from comity.rendezvous.tenancy import Act
+from comity.rendezvous.timing import latest
 from comity.storage.backup import copy_database, put_database, read_backup, write_backup
 from comity.storage.private import check_private_folder, read_private, write_private
 
@@ -50,7 +53,7 @@ def backup(folder: Path, path: Path, passphrase: str, now: str) -> BackupResult:
     )
 
 
-def restore(folder: Path, path: Path, passphrase: str) -> RestoreResult:
+def restore(folder: Path, path: Path, passphrase: str, clock: Clock, who: str) -> RestoreResult:
     """Fill ``folder``.
 
     AlreadyInitialised where a key is there; AlreadyRunning, FileUnusable, WrongPassphrase.
@@ -67,6 +70,7 @@ def restore(folder: Path, path: Path, passphrase: str) -> RestoreResult:
                 f"there is a rendezvous in {folder} already", hint="name an empty folder with --state DIR"
             )
         put_database(folder / _DATABASE, files[_DATABASE])
+        _note(folder / _DATABASE, clock, who, "restored", f"{path}, made {header.created_at}")
         for name in (_LINEAGE, _URL, _KEY):  # the key last: until it is there, nothing is restored
             if name not in files:
                 continue
@@ -76,14 +80,26 @@ def restore(folder: Path, path: Path, passphrase: str) -> RestoreResult:
     return RestoreResult(os.fspath(folder), header.name, header.fingerprint, header.created_at)
 
 
-def rotate_key(folder: Path, clock: Clock, entropy: Entropy) -> RotateKeyResult:
+def rotate_key(folder: Path, clock: Clock, entropy: Entropy, who: str) -> RotateKeyResult:
     """Give the server of ``folder`` a new key. AlreadyRunning while it serves."""
     state = State(folder)
     try:
+        _note(state.database, clock, who, "key rotation begun", f"from {state.identity().public.fingerprint}")
         old, new = state.rotate(clock, entropy)
+        _note(state.database, clock, who, "key rotated", f"to {new.public.fingerprint}")
         known = state.read_join_url()
         url = replace(known, fingerprint=new.public.fingerprint, first=known.named)
         state.write_join_url(url)
     finally:
         state.close()
     return RotateKeyResult(str(url), str(new.public.fingerprint), str(old.public.fingerprint))
+
+
+def _note(database: Path, clock: Clock, who: str, act: str, detail: str) -> None:
+    """A line in the admin log of a server that is stopped."""
+    books = SqliteBooks(database)
+    try:
+        with books.transaction():
+            books.tenancy.note(Act(int(max(clock.now(), latest(books))), who, act, 0, detail))
+    finally:
+        books.close()

@@ -140,4 +140,50 @@ CREATE TABLE ended_members (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4)
+SCHEMA_5 = """
+ALTER TABLE networks ADD COLUMN quotas TEXT NOT NULL DEFAULT '{}';
+
+ALTER TABLE letters ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+UPDATE letters SET size = LENGTH(blob);
+DROP INDEX letters_waiting;
+CREATE INDEX letters_waiting ON letters (network, recipient, place, reserved, size);
+DROP INDEX letters_sent;
+CREATE INDEX letters_sent ON letters (network, sender, reserved, size);
+
+ALTER TABLE letter_totals ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE letter_totals SET bytes =
+    (SELECT COALESCE(SUM(size), 0) FROM letters WHERE letters.network = letter_totals.network);
+DROP TRIGGER letter_added;
+CREATE TRIGGER letter_added AFTER INSERT ON letters BEGIN
+    INSERT OR IGNORE INTO letter_totals VALUES (new.network, 0, 0, 0);
+    UPDATE letter_totals SET held = held + 1, strangers = strangers + (1 - new.reserved),
+        bytes = bytes + new.size WHERE network = new.network;
+END;
+DROP TRIGGER letter_removed;
+CREATE TRIGGER letter_removed AFTER DELETE ON letters BEGIN
+    UPDATE letter_totals SET held = held - 1, strangers = strangers - (1 - old.reserved),
+        bytes = bytes - old.size WHERE network = old.network;
+END;
+
+CREATE TABLE relayed (
+    network INTEGER NOT NULL REFERENCES networks,
+    key BLOB NOT NULL,
+    day INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (day, network, key)
+) WITHOUT ROWID;
+
+CREATE TABLE act_tree (
+    level INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, place)
+) WITHOUT ROWID;
+
+CREATE TABLE marks (
+    name TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5)

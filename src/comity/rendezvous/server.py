@@ -13,11 +13,12 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from comity.clock import Clock
 from comity.entropy import Entropy
 from comity.errors import InvalidInput, LocalProtocolError
-from comity.identity.authority import normalise_host
+from comity.identity.authority import format_authority, normalise_host
 from comity.identity.card import JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.keys import Identity
@@ -32,6 +33,8 @@ from comity.rendezvous.housekeeping import Housekeeping
 from comity.rendezvous.journal import Journal
 from comity.rendezvous.lobby import Lobby
 from comity.rendezvous.manager import Inherited, Manager
+from comity.rendezvous.meters import Meters
+from comity.rendezvous.monitor import Monitor
 from comity.rendezvous.office import Office
 from comity.rendezvous.options import Endpoint, Options
 from comity.rendezvous.presence import Presence
@@ -40,7 +43,12 @@ from comity.rendezvous.relay import Relay
 from comity.rendezvous.scribe import Scribe
 from comity.rendezvous.sqlite import SqliteBooks
 from comity.rendezvous.state import State, named
+from comity.rendezvous.stores import Books
+from comity.rendezvous.tenancy import Network, Relayed
+from comity.rendezvous.terms import Terms
 from comity.rendezvous.timing import floored, latest
+from comity.rendezvous.usage import Usage, day
+from comity.rendezvous.vitals import Vitals
 from comity.rendezvous.wires import Wires
 from comity.storage.sockets import listen_private
 from comity.transport.bridge import Bridges
@@ -68,7 +76,8 @@ class Server:
         self._clock = clock
         self._entropy = entropy
         self._rates = rates
-        self._journal = Journal(clock)
+        self._meters = Meters()
+        self._journal = Journal(clock, self._meters)
         self._doors: Doors | None = None
 
     def ghosts(self) -> int:
@@ -94,10 +103,12 @@ class Server:
             wires.start()
             stack.push_async_callback(asyncio.to_thread, wires.close)
             presence = Presence()
+            networks, rows = await scribe.run(lambda books: _shares(books, day(clock.now())))
+            terms, usage = Terms(networks), Usage(clock, rows)
             bridges = Bridges()
             stack.push_async_callback(asyncio.to_thread, bridges.close)
             files = allowed(bridges, self._journal)
-            relay = Relay(wires, clock, self._entropy, self._journal, files.lanes)
+            relay = Relay(wires, clock, self._entropy, self._journal, terms, usage, self._meters, files.lanes)
             lineage = state.lineage()
             desk = Desk(
                 named(lineage, identity.public),
@@ -106,9 +117,11 @@ class Server:
                 relay=relay,
                 clock=clock,
                 journal=self._journal,
+                terms=terms,
+                meters=self._meters,
                 rates=self._rates,
             )
-            house = Housekeeping(scribe, presence, relay, desk, clock, self._journal)
+            house = Housekeeping(scribe, presence, relay, desk, usage, clock, self._journal)
             stack.push_async_callback(house.write_departures)
             lobby = Lobby(clock)
             # Certificates follow the machine's clock, as nodes do: one from the future would lock them out.
@@ -118,11 +131,11 @@ class Server:
             )
             doors = self._doors = Doors(
                 {
-                    TLS_HANDSHAKE: reception.node,
-                    RELAY_PREFACE[:1]: reception.lane,
-                    OBSERVE_REQUEST[:1]: reception.observer,
-                    HTTP_GET: reception.wrapped,
-                    LINEAGE_REQUEST[:1]: reception.lineage,
+                    TLS_HANDSHAKE: self._meters.counted("node", reception.node),
+                    RELAY_PREFACE[:1]: self._meters.counted("lane", reception.lane),
+                    OBSERVE_REQUEST[:1]: self._meters.counted("observer", reception.observer),
+                    HTTP_GET: self._meters.counted("websocket", reception.wrapped),
+                    LINEAGE_REQUEST[:1]: self._meters.counted("keys", reception.lineage),
                 },
                 lobby,
                 self._journal,
@@ -131,16 +144,36 @@ class Server:
             listeners = self._bind(stack)
             desk.observers = observers(self.listening)
             path = self._announce(state, identity, desk.own)
-            office = Office(scribe.run, presence, clock, self._entropy, self._join)
+            entrances: list[asyncio.Task[None]] = []
+            vitals = Vitals(
+                state, scribe, presence, relay, self._meters, clock,
+                lambda: bool(entrances) and not any(entrance.done() for entrance in entrances),
+            )  # fmt: skip
+            office = Office(
+                scribe.run,
+                presence,
+                clock,
+                self._entropy,
+                self._join,
+                terms=terms,
+                usage=usage,
+                vitals=vitals,
+            )
             hatch = Hatch(listen_private(state.hatch), office, self._journal)
             stack.callback(state.hatch.unlink, missing_ok=True)
             stack.callback(hatch.close)
             stack.push_async_callback(doors.close)
+            monitor = self._monitor(stack, vitals)
             for kept in self._inherited.lanes:
                 relay.resume(kept)
             async with asyncio.TaskGroup() as tasks:
-                entrances = [tasks.create_task(doors.keep(listener)) for listener in listeners]
-                inside = [tasks.create_task(hatch.keep()), tasks.create_task(house.keep(self._manager))]
+                entrances += [tasks.create_task(doors.keep(listener)) for listener in listeners]
+                inside: list[asyncio.Task[Any]] = [
+                    tasks.create_task(hatch.keep()),
+                    tasks.create_task(house.keep(self._manager)),
+                ]
+                if monitor is not None:
+                    inside.append(tasks.create_task(monitor.keep()))
                 self._journal.info(f"join URL: {self.join_url}", file=str(path))
                 self._manager.ready()
                 ready()
@@ -164,6 +197,23 @@ class Server:
             self._manager.keep(kept)
             for sock in (kept.dialler, kept.acceptor):
                 sock.close()
+
+    def _monitor(self, stack: AsyncExitStack, vitals: Vitals) -> Monitor | None:
+        place = self.options.monitor
+        if place is None:
+            return None
+        if isinstance(place, Path):
+            listener = listen_private(place)
+            stack.callback(place.unlink, missing_ok=True)
+        else:
+            listener, *others = listen(place)
+            for other in others:  # a name with several addresses: one is enough
+                other.close()
+        stack.callback(listener.close)
+        shown = str(place) if isinstance(place, Path) else format_authority(*listener.getsockname()[:2])
+        self._journal.info("monitoring", at=shown)
+        guarded = isinstance(place, Endpoint) and not self.options.monitor_anyone
+        return Monitor(listener, vitals.status, self._journal, guarded=guarded)
 
     def _join(self) -> JoinUrl:
         if self.join_url is None:
@@ -204,6 +254,10 @@ class Server:
             advertised.host, advertised.port, fingerprint=own, first=None if first == own else first
         )
         return state.write_join_url(self.join_url)
+
+
+def _shares(books: Books, today: int) -> tuple[list[Network], list[Relayed]]:
+    return books.tenancy.networks(), books.tenancy.relayed(today)
 
 
 def _own_name() -> str:

@@ -22,6 +22,7 @@ from comity.storage.database import Database
 
 _NODE = "network, key, number, hostname, public, tags, sealing_key, sealing_sequence, last_seen"
 _LETTER = "network, recipient, sender, message_id, blob, posted, reserved"
+_SUMS = "COUNT(*), COALESCE(SUM(1 - reserved), 0), COALESCE(SUM(size), 0)"
 _NAME = "network = ? AND recipient = ? AND sender = ? AND message_id = ?"
 
 
@@ -89,6 +90,9 @@ class SqliteNodes:
     def latest(self) -> int:
         return self._number("SELECT COALESCE(MAX(last_seen), 0) FROM nodes", ())
 
+    def not_after(self, at: int) -> int:
+        return self._db.execute("UPDATE nodes SET last_seen = ? WHERE last_seen > ?", (at, at)).rowcount
+
     def _one(self, where: str, network: int, value: bytes | int | str) -> Node | None:
         sql = f"SELECT {_NODE} FROM nodes WHERE network = ? AND {where}"  # noqa: S608  constants of this module
         row = self._db.execute(sql, (network, value)).fetchone()
@@ -105,10 +109,10 @@ class SqliteLetters:
     def add(self, letter: Letter) -> None:
         with _UniqueReported():
             self._db.execute(
-                f"INSERT INTO letters ({_LETTER}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  constants of this module
+                f"INSERT INTO letters ({_LETTER}, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  constants of this module
                 (
                     letter.network, letter.recipient, letter.sender, letter.message_id, letter.blob,
-                    letter.posted, letter.reserved,
+                    letter.posted, letter.reserved, len(letter.blob),
                 ),
             )  # fmt: skip
 
@@ -138,24 +142,21 @@ class SqliteLetters:
         return self._db.execute("DELETE FROM letters WHERE posted < ?", (before,)).rowcount
 
     def held_in(self, network: int) -> Held:
-        sql = "SELECT held, strangers FROM letter_totals WHERE network = ?"
+        sql = "SELECT held, strangers, bytes FROM letter_totals WHERE network = ?"
         row = self._db.execute(sql, (network,)).fetchone()
         return Held() if row is None else Held(*row)
 
     def held_for(self, network: int, recipient: bytes) -> Held:
-        sql = (
-            "SELECT COUNT(*), COALESCE(SUM(1 - reserved), 0) FROM letters INDEXED BY letters_waiting "
-            "WHERE network = ? AND recipient = ?"
-        )
+        sql = f"SELECT {_SUMS} FROM letters INDEXED BY letters_waiting WHERE network = ? AND recipient = ?"  # noqa: S608  constants of this module
         return Held(*self._db.execute(sql, (network, recipient)).fetchone())
+
+    def held_from(self, network: int, sender: bytes) -> Held:
+        sql = f"SELECT {_SUMS} FROM letters INDEXED BY letters_sent WHERE network = ? AND sender = ?"  # noqa: S608  constants of this module
+        return Held(*self._db.execute(sql, (network, sender)).fetchone())
 
     def held_between(self, network: int, sender: bytes, recipient: bytes) -> int:
         sql = "SELECT COUNT(*) FROM letters WHERE network = ? AND recipient = ? AND sender = ?"
         return int(self._db.execute(sql, (network, recipient, sender)).fetchone()[0])
-
-    def held_as_stranger(self, network: int, sender: bytes) -> int:
-        sql = "SELECT COUNT(*) FROM letters WHERE network = ? AND sender = ? AND reserved = 0"
-        return int(self._db.execute(sql, (network, sender)).fetchone()[0])
 
     def reserve(self, network: int, recipient: bytes, senders: Iterable[bytes]) -> None:
         wanted = frozenset(senders)
@@ -179,6 +180,9 @@ class SqliteLetters:
 
     def latest(self) -> int:
         return int(self._db.execute("SELECT COALESCE(MAX(posted), 0) FROM letters").fetchone()[0])
+
+    def not_after(self, at: int) -> int:
+        return self._db.execute("UPDATE letters SET posted = ? WHERE posted > ?", (at, at)).rowcount
 
 
 class SqliteBooks:

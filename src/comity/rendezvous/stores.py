@@ -56,10 +56,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Held:
-    """How many letters there are, and how many of them came from strangers."""
+    """How many letters there are, how many of them came from strangers, and all their sealed bytes."""
 
     all: int = 0
     strangers: int = 0
+    bytes: int = 0
 
 
 class Nodes(Protocol):
@@ -99,6 +100,9 @@ class Nodes(Protocol):
     def latest(self) -> int:
         """The latest ``last_seen``; 0 where there is no node."""
 
+    def not_after(self, at: int) -> int:
+        """Set every ``last_seen`` beyond ``at`` back to it; how many there were."""
+
 
 class Letters(Protocol):
     """The mailbox's rows. (network, recipient, sender, message id) names one letter."""
@@ -126,8 +130,8 @@ class Letters(Protocol):
 
     def held_between(self, network: int, sender: bytes, recipient: bytes) -> int: ...
 
-    def held_as_stranger(self, network: int, sender: bytes) -> int:
-        """This sender's letters that lie in no reserved slot, over all recipients."""
+    def held_from(self, network: int, sender: bytes) -> Held:
+        """This sender's letters, over all recipients; as a stranger's: those in no reserved slot."""
 
     def reserve(self, network: int, recipient: bytes, senders: Iterable[bytes]) -> None:
         """The whole list of senders for whom this recipient keeps slots."""
@@ -139,6 +143,9 @@ class Letters(Protocol):
 
     def latest(self) -> int:
         """When the youngest letter was posted; 0 where there is none."""
+
+    def not_after(self, at: int) -> int:
+        """Set the time of every letter posted beyond ``at`` back to it; how many there were."""
 
 
 class Books(Protocol):

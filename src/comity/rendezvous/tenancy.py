@@ -7,8 +7,11 @@ administrator's order does. Times are whole seconds UTC; tokens are never stored
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from comity.rendezvous.quotas import LARGEST, Quotas
 
 DEFAULT_NETWORK = 1
 DEFAULT_NAME = "default"
@@ -24,6 +27,7 @@ class Network:
     max_nodes: int
     max_mail: int
     created: int
+    quotas: Quotas = LARGEST
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,27 @@ class Act:
     act: str
     network: int
     detail: str
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """What a node has sent through the relay on one day: ``day`` counts days since 1970 UTC."""
+
+    network: int
+    key: bytes
+    day: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LogHead:
+    """The head of the admin log: its length, and the root of the Merkle tree over it (RFC 9162)."""
+
+    size: int
+    root: bytes
+
+    def __str__(self) -> str:
+        return f"{self.size}:{self.root.hex()}"
 
 
 class Tenancy(Protocol):
@@ -123,7 +148,25 @@ class Tenancy(Protocol):
     def ended_in(self, key: bytes) -> set[int]:
         """Of which networks a key that has ended was a member."""
 
-    def note(self, act: Act) -> None: ...
+    def note(self, act: Act) -> LogHead:
+        """Append to the admin log; its head then."""
+
+    def head(self) -> LogHead:
+        """The admin log's head, from its tree."""
+
+    def rebuilt(self, size: int | None = None) -> LogHead:
+        """The head over the first ``size`` acts, or all, computed anew from the acts themselves."""
+
+    def relayed(self, day: int) -> list[Relayed]:
+        """What was noted for that day."""
+
+    def note_relayed(self, rows: Iterable[Relayed]) -> None:
+        """Write these over what was noted; days before theirs are forgotten."""
+
+    def mark(self, name: str) -> int:
+        """When something happened last, in seconds UTC; 0 for never."""
+
+    def set_mark(self, name: str, at: int) -> None: ...
 
     def acts(self, limit: int) -> list[Act]:
         """The newest, at most ``limit``, oldest first."""

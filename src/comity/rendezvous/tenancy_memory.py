@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from comity import limits
 from comity.errors import LocalProtocolError
+from comity.rendezvous.actlog import built
 from comity.rendezvous.tenancy import (
     DEFAULT_NAME,
     DEFAULT_NETWORK,
     Act,
     EndedKey,
     Invitation,
+    LogHead,
     Network,
+    Relayed,
     Removal,
 )
 
@@ -35,6 +38,8 @@ class MemoryTenancy:
         self._ended: dict[bytes, EndedKey] = {}
         self._ended_in: dict[bytes, set[int]] = {}
         self._acts: list[Act] = []
+        self._relayed: dict[tuple[int, int, bytes], Relayed] = {}
+        self._marks: dict[str, int] = {}
 
     def snapshot(self) -> dict[str, object]:
         """What ``restore`` takes back."""
@@ -103,8 +108,29 @@ class MemoryTenancy:
     def ended_in(self, key: bytes) -> set[int]:
         return set(self._ended_in.get(key, ()))
 
-    def note(self, act: Act) -> None:
+    def note(self, act: Act) -> LogHead:
         self._acts.append(act)
+        return self.head()
+
+    def head(self) -> LogHead:
+        return self.rebuilt()
+
+    def rebuilt(self, size: int | None = None) -> LogHead:
+        return built(self._acts[:size])
+
+    def relayed(self, day: int) -> list[Relayed]:
+        return [row for row in self._relayed.values() if row.day == day]
+
+    def note_relayed(self, rows: Iterable[Relayed]) -> None:
+        for row in rows:
+            self._relayed = {key: one for key, one in self._relayed.items() if one.day >= row.day}
+            self._relayed[row.day, row.network, row.key] = row
+
+    def mark(self, name: str) -> int:
+        return self._marks.get(name, 0)
+
+    def set_mark(self, name: str, at: int) -> None:
+        self._marks[name] = at
 
     def acts(self, limit: int) -> list[Act]:
         return self._acts[-limit:] if limit else []

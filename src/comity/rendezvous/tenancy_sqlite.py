@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
+from collections.abc import Iterable
 
-from comity.errors import LocalProtocolError
-from comity.rendezvous.tenancy import Act, EndedKey, Invitation, Network, Removal
+from comity.audit import merkle
+from comity.errors import AuditInvalid, LocalProtocolError
+from comity.rendezvous.actlog import built, leaf
+from comity.rendezvous.quotas import LARGEST
+from comity.rendezvous.tenancy import Act, EndedKey, Invitation, LogHead, Network, Relayed, Removal
 from comity.storage.database import Database
 
-_NETWORK = "network, name, open, max_nodes, max_mail, created"
+_NETWORK = "network, name, open, max_nodes, max_mail, created, quotas"
 _INVITATION = "id, network, digest, uses, used, created, expires, revoked, note"
 _FIRST_NUMBER = 16  # limits.NODE_FIRST, as in the first schema
 
@@ -28,14 +33,15 @@ class SqliteTenancy:
         return None if row is None else _network(row)
 
     def put_network(self, network: Network) -> None:
-        values = (network.name, network.open, network.max_nodes, network.max_mail, network.created)
+        quotas = json.dumps(network.quotas.set(), sort_keys=True)
+        values = (network.name, network.open, network.max_nodes, network.max_mail, network.created, quotas)
         try:
             self._db.execute(
-                "INSERT INTO networks (network, next_number, name, open, max_nodes, max_mail, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (network) DO UPDATE SET name = excluded.name, "
+                f"INSERT INTO networks (next_number, {_NETWORK}) "  # noqa: S608  constants of this module
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (network) DO UPDATE SET name = excluded.name, "
                 "open = excluded.open, max_nodes = excluded.max_nodes, max_mail = excluded.max_mail, "
-                "created = excluded.created",
-                (network.number, _FIRST_NUMBER, *values),
+                "created = excluded.created, quotas = excluded.quotas",
+                (_FIRST_NUMBER, network.number, *values),
             )
         except sqlite3.IntegrityError as error:
             raise LocalProtocolError(f"the books hold this already: {error}") from error
@@ -106,11 +112,54 @@ class SqliteTenancy:
         rows = self._db.execute("SELECT network FROM ended_members WHERE key = ?", (key,))
         return {int(network) for (network,) in rows}
 
-    def note(self, act: Act) -> None:
+    def note(self, act: Act) -> LogHead:
         self._db.execute(
             "INSERT INTO acts (at, who, act, network, detail) VALUES (?, ?, ?, ?, ?)",
             dataclasses.astuple(act),
         )
+        return self._grow()
+
+    def head(self) -> LogHead:
+        (size,) = self._db.execute("SELECT COUNT(*) FROM act_tree WHERE level = 0").fetchone()
+        return LogHead(size, merkle.root(size, self._tree))
+
+    def rebuilt(self, size: int | None = None) -> LogHead:
+        sql = "SELECT at, who, act, network, detail FROM acts ORDER BY id LIMIT ?"
+        return built(Act(*row) for row in self._db.execute(sql, (-1 if size is None else size,)))
+
+    def _grow(self) -> LogHead:
+        """Bring the tree up to date with the acts: with one more, or with all of an older server's."""
+        (size,) = self._db.execute("SELECT COUNT(*) FROM act_tree WHERE level = 0").fetchone()
+        sql = "SELECT at, who, act, network, detail FROM acts ORDER BY id LIMIT -1 OFFSET ?"
+        for row in self._db.execute(sql, (size,)).fetchall():
+            nodes = merkle.nodes_for_append(size, leaf(Act(*row)), self._tree)
+            for node in nodes:
+                self._db.execute("INSERT INTO act_tree VALUES (?, ?, ?)", node)
+            size += 1
+        return LogHead(size, merkle.root(size, self._tree))
+
+    def _tree(self, level: int, place: int) -> bytes:
+        sql = "SELECT hash FROM act_tree WHERE level = ? AND place = ?"
+        row = self._db.execute(sql, (level, place)).fetchone()
+        if row is None:
+            raise AuditInvalid("the admin log's tree has a hole")
+        return bytes(row[0])
+
+    def relayed(self, day: int) -> list[Relayed]:
+        sql = "SELECT network, key, day, bytes FROM relayed WHERE day = ?"
+        return [Relayed(*row) for row in self._db.execute(sql, (day,))]
+
+    def note_relayed(self, rows: Iterable[Relayed]) -> None:
+        for row in rows:
+            self._db.execute("DELETE FROM relayed WHERE day < ?", (row.day,))
+            self._db.execute("INSERT OR REPLACE INTO relayed VALUES (?, ?, ?, ?)", dataclasses.astuple(row))
+
+    def mark(self, name: str) -> int:
+        row = self._db.execute("SELECT at FROM marks WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_mark(self, name: str, at: int) -> None:
+        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, at))
 
     def acts(self, limit: int) -> list[Act]:
         sql = "SELECT at, who, act, network, detail FROM acts ORDER BY id DESC LIMIT ?"
@@ -123,5 +172,7 @@ class SqliteTenancy:
 
 
 def _network(row: sqlite3.Row) -> Network:
-    number, name, is_open, max_nodes, max_mail, created = row
-    return Network(number, name, bool(is_open), max_nodes, max_mail, created)
+    number, name, is_open, max_nodes, max_mail, created, quotas = row
+    return Network(
+        number, name, bool(is_open), max_nodes, max_mail, created, LARGEST.changed(json.loads(quotas))
+    )

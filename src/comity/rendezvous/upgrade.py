@@ -22,7 +22,7 @@ from comity import limits
 from comity.errors import LinkLost, RateLimited, RemoteProtocolError, TimedOut
 from comity.rendezvous.files import Files
 from comity.transport.bridge import Bridges
-from comity.transport.layers import Stack, WebSocketLayer
+from comity.transport.layers import Stack, WebSocketLayer, forget
 from comity.transport.wire import PATH
 
 _READ = 4096
@@ -56,13 +56,14 @@ async def accept_websocket(
             raise NoWebSocket(f"a request for {request.path[:64]} was answered with {response.status_code}")
         if not files.room_for_bridge():
             raise RateLimited("as many wrapped connections as there are files for")
-    except TimeoutError:
+        inside = bridges.join(sock, Stack([WebSocketLayer(protocol)]))
+    except BaseException as error:
         sock.close()
-        raise TimedOut("no whole request for a websocket came in time") from None
-    except BaseException:
-        sock.close()
+        forget(protocol)
+        if isinstance(error, TimeoutError):
+            raise TimedOut("no whole request for a websocket came in time") from None
         raise
-    return bridges.join(sock, Stack([WebSocketLayer(protocol)])), _origin(request.headers, remote)
+    return inside, _origin(request.headers, remote)
 
 
 async def _request(sock: socket.socket, protocol: ServerProtocol) -> Request:

@@ -199,6 +199,7 @@ class Visit:
             try:
                 self._desk.may_register(self.node[1])
             except RateLimited as error:
+                self._desk.meters.refused(error.code)
                 await self._outgoing.say(self._desk.failure(message.id, error))
                 return
         for effect in self._entry.handle(message, self._desk.clock.now()):
@@ -252,6 +253,7 @@ class Visit:
         try:
             answer = await self._desk.serve(self.node, effect.request)
         except ComityError as error:
+            self._desk.meters.refused(error.code)
             answer = self._desk.failure(effect.request.id, error)
         await self._outgoing.say(answer)
         if isinstance(effect.request, Retire) and effect.request.key == self.node[1].hex():

@@ -23,31 +23,14 @@ import queue
 import selectors
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from comity import limits
 from comity.clock import Clock
-from comity.rendezvous.pipes import Carrier, Carriers
+from comity.rendezvous.pipes import Carriers
+from comity.rendezvous.wire import Carried, Direction, Ended, Pace, Wire
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LOOK_FOR_IDLE_EVERY = 5.0
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a lane has carried when it ended: bytes from the first socket to the second, and back.
-
-    ``kept``: it goes on elsewhere.
-    """
-
-    there: int
-    back: int
-    seconds: float
-    kept: bool = False
-
-
-Ended = Callable[[Carried], None]
 
 
 class Wires:
@@ -59,8 +42,10 @@ class Wires:
         self._clock = clock
         self._carriers = carriers or Carriers()
         self._idle = idle
-        self._new: queue.SimpleQueue[_Wire | None] = queue.SimpleQueue()
-        self._wires: set[_Wire] = set()
+        self._new: queue.SimpleQueue[Wire | None] = queue.SimpleQueue()
+        self._cut: queue.SimpleQueue[Wire] = queue.SimpleQueue()
+        self._resting: dict[Wire, float] = {}  # until when
+        self._wires: set[Wire] = set()
         self._closed = self._surrendering = False
         self._surrendered: list[tuple[socket.socket, socket.socket]] = []
         self._selector = selectors.DefaultSelector()
@@ -73,16 +58,29 @@ class Wires:
         self._selector.register(self._ear, _READ)
         self._thread.start()
 
-    def join(self, first: socket.socket, second: socket.socket, ended: Ended) -> None:
-        """Own two connected sockets and carry bytes between them.
+    def join(
+        self,
+        first: socket.socket,
+        second: socket.socket,
+        ended: Ended,
+        paces: tuple[Pace | None, Pace | None] = (None, None),
+    ) -> Wire:
+        """Own two connected sockets and carry bytes between them, each side's at its own pace.
 
         ``ended`` is called on the relay's thread.
         """
         for sock in (first, second):
             sock.setblocking(False)
-        there = _Direction(first, second, self._carriers.make())
-        back = _Direction(second, first, self._carriers.make())
-        self._new.put(_Wire(there, back, ended, self._clock.monotonic()))
+        there = Direction(first, second, self._carriers.make(), paces[0])
+        back = Direction(second, first, self._carriers.make(), paces[1])
+        wire = Wire(there, back, ended, self._clock.monotonic())
+        self._new.put(wire)
+        self._ring()
+        return wire
+
+    def cut(self, wire: Wire) -> None:
+        """End a lane; nothing where it has ended."""
+        self._cut.put(wire)
         self._ring()
 
     def surrender(self) -> list[tuple[socket.socket, socket.socket]]:
@@ -118,12 +116,14 @@ class Wires:
         look = self._clock.monotonic() + _LOOK_FOR_IDLE_EVERY
         open_for_more = True
         while open_for_more:
-            for key, ready in self._selector.select(min(_LOOK_FOR_IDLE_EVERY, self._idle)):
+            for key, ready in self._selector.select(self._patience()):
                 if key.data is None:
                     open_for_more = self._admit()
                 elif key.data in self._wires:
                     self._turn(key.data, key.fileobj, ready)
             now = self._clock.monotonic()
+            for wire in [wire for wire, until in self._resting.items() if until <= now]:
+                self._turn(wire, None, 0)
             if now >= look or self._idle < _LOOK_FOR_IDLE_EVERY:
                 look = now + _LOOK_FOR_IDLE_EVERY
                 for wire in [wire for wire in self._wires if now - wire.moved > self._idle]:
@@ -153,12 +153,20 @@ class Wires:
                 if key.data in self._wires:
                     self._turn(key.data, key.fileobj, ready)
 
+    def _patience(self) -> float:
+        soonest = min(self._resting.values(), default=None)
+        most = min(_LOOK_FOR_IDLE_EVERY, self._idle)
+        return most if soonest is None else min(most, max(0.0, soonest - self._clock.monotonic()))
+
     def _admit(self) -> bool:
-        """Take in what was joined; False once the relay is closed."""
+        """Take in what was joined, end what is cut; False once the relay is closed."""
         try:
             self._ear.recv(4096)
         except BlockingIOError:
             return True
+        while not self._cut.empty():
+            if (doomed := self._cut.get()) in self._wires:
+                self._end(doomed)
         while True:
             try:
                 wire = self._new.get_nowait()
@@ -172,14 +180,14 @@ class Wires:
             except OSError:  # the selector has no room
                 self._end(wire)
 
-    def _turn(self, wire: _Wire, sock: object, ready: int) -> None:
+    def _turn(self, wire: Wire, sock: object, ready: int) -> None:
         now = self._clock.monotonic()
         try:
             for direction in wire.directions:
                 if ready & _WRITE and direction.target is sock:
                     wire.moved = now if direction.push() else wire.moved
                 if ready & _READ and direction.source is sock:
-                    wire.moved = now if direction.pull() else wire.moved
+                    wire.moved = now if direction.pull(now) else wire.moved
             if not wire.done:
                 self._watch(wire)
         except OSError:  # either side is gone: the end-to-end TLS above tells a cut from an end
@@ -188,9 +196,13 @@ class Wires:
         if wire.done:
             self._end(wire)
 
-    def _watch(self, wire: _Wire) -> None:
+    def _watch(self, wire: Wire) -> None:
         """Ask the selector for what can move now, and for nothing else."""
-        for sock, wanted in wire.wants():
+        now = self._clock.monotonic()
+        self._resting.pop(wire, None)
+        if until := wire.rests_until(now):
+            self._resting[wire] = until
+        for sock, wanted in wire.wants(now):
             watched = wire.watched.get(sock, 0)
             if wanted == watched:
                 continue
@@ -202,8 +214,9 @@ class Wires:
                 self._selector.modify(sock, wanted, wire)
             wire.watched[sock] = wanted
 
-    def _end(self, wire: _Wire, *, keep: bool = False) -> None:
+    def _end(self, wire: Wire, *, keep: bool = False) -> None:
         self._wires.discard(wire)
+        self._resting.pop(wire, None)
         for sock, watched in wire.watched.items():
             if watched:
                 self._selector.unregister(sock)
@@ -215,65 +228,3 @@ class Wires:
         if keep:
             self._surrendered.append((there.source, back.source))
         wire.ended(Carried(there.carried, back.carried, self._clock.monotonic() - wire.began, keep))
-
-
-class _Direction:
-    """Bytes from one socket to the other."""
-
-    def __init__(self, source: socket.socket, target: socket.socket, carrier: Carrier) -> None:
-        self.source, self.target, self.carrier = source, target, carrier
-        self.carried = 0
-        self.ended = False
-
-    def pull(self) -> bool:
-        """Take what came and pass it on; whether anything moved."""
-        if self.ended or self.carrier.holds:
-            return False
-        count = self.carrier.take(self.source)
-        if count is None:
-            return False
-        if count == 0:
-            self.ended = True
-            self.target.shutdown(socket.SHUT_WR)
-            return True
-        self.push()
-        return True
-
-    def push(self) -> bool:
-        if not self.carrier.holds:
-            return False
-        count = self.carrier.give(self.target)
-        self.carried += count
-        return count > 0
-
-
-class _Wire:
-    """One lane: two directions between two sockets."""
-
-    def __init__(self, there: _Direction, back: _Direction, ended: Ended, now: float) -> None:
-        self.directions = (there, back)
-        self.ended = ended
-        self.began = self.moved = now
-        self.watched: dict[socket.socket, int] = {}
-        self.taking = True
-
-    @property
-    def lasting(self) -> bool:
-        """Whether its sockets mean anything to another process: a WebSocket's inside is bridged here."""
-        return all(direction.source.family != socket.AF_UNIX for direction in self.directions)
-
-    @property
-    def done(self) -> bool:
-        return all(direction.ended for direction in self.directions)
-
-    def wants(self) -> list[tuple[socket.socket, int]]:
-        """For each socket, the selector's events under which something can move."""
-        there, back = self.directions
-        return [
-            (
-                out.source,
-                (_READ if self.taking and not out.ended and not out.carrier.holds else 0)
-                | (_WRITE if home.carrier.holds else 0),
-            )
-            for out, home in ((there, back), (back, there))
-        ]

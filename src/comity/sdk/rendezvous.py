@@ -27,6 +27,7 @@ from comity.control.backup import (
     RestoreResult,
 )
 from comity.control.codec import from_plain, to_plain
+from comity.control.rendezvous_status import RendezvousStatus, StatusRequest
 from comity.errors import RemoteProtocolError, TimedOut
 from comity.sdk.answers import reported
 
@@ -82,9 +83,19 @@ def release(request: control.ReleaseRequest, state: Path | None = None) -> contr
     return _ask("release", request, control.NodeEnded, state)
 
 
-def admin_log(limit: int, state: Path | None = None) -> control.AdminLogResult:
-    """The newest ``limit`` acts, oldest first."""
-    return _ask("admin-log", control.AdminLogRequest(limit), control.AdminLogResult, state)
+def admin_log(request: control.AdminLogRequest, state: Path | None = None) -> control.AdminLogResult:
+    """The newest acts, oldest first, and whether the log is what it was."""
+    return _ask("admin-log", request, control.AdminLogResult, state)
+
+
+def status(state: Path | None = None) -> RendezvousStatus:
+    """How the server is; ``running`` is false where none serves."""
+    return _ask("status", StatusRequest(), RendezvousStatus, state)
+
+
+def force_clock_back(state: Path | None = None) -> control.ForcedClockBack:
+    """Turn a stopped server's time back to this machine's. AlreadyRunning, InvalidInput."""
+    return _ask("force-clock-back", control.ForceClockBackRequest(), control.ForcedClockBack, state)
 
 
 def backup(path: Path, passphrase: str, state: Path | None = None) -> BackupResult:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from comity.clock import rfc3339
 from comity.services.audit import AuditService
+from comity.storage.clockmark import ClockMark
 from comity.storage.database import Database
 from comity.storage.settled import SettledStore
 
@@ -39,6 +41,12 @@ class Settled:
                 if not first:
                     self._audit.append("config.changed", setting=name, before=before.get(name), after=text)
             self._store.put(before | changed)
+
+    def clock(self) -> None:
+        """Tell of each time that somebody turned this node's clock back while it was down."""
+        with self._db.transaction():
+            for was, now in ClockMark(self._db).take_turns():
+                self._audit.append("clock.forced_back", was=rfc3339(was), now=rfc3339(now))
 
     def key(self, name: str, public: str) -> None:
         """The key that goes by this name here is this one from now on; ``public`` is no secret."""

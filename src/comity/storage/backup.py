@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from comity import limits
-from comity.errors import FileUnusable, TooLarge, WrongPassphrase
+from comity.errors import AlreadyInitialised, FileUnusable, StorageUnusable, TooLarge, WrongPassphrase
 from comity.storage.failures import DatabaseReported
 from comity.storage.keystore import NONCE_BYTES, SALT_BYTES, Kdf, derive
 from comity.storage.private import check_private_file, write_private
@@ -54,7 +55,10 @@ def write_backup(
     fingerprint: str,
     created_at: str,
 ) -> Header:
-    """Put a backup at ``path``, mode 0600. AlreadyInitialised where something is there; DiskFull."""
+    """Put a backup at ``path``, mode 0600.
+
+    AlreadyInitialised where something is there; FileUnusable, DiskFull.
+    """
     nonce = os.urandom(NONCE_BYTES)
     header = Header(
         kind=kind,
@@ -66,9 +70,13 @@ def write_backup(
     )
     head = _MAGIC + msgspec.json.encode(header) + b"\n"
     content = msgspec.msgpack.encode(dict(files))
-    write_private(
-        path, head + AESGCM(derive(header.kdf, passphrase)).encrypt(nonce, content, head), replace=False
-    )
+    sealed = head + AESGCM(derive(header.kdf, passphrase)).encrypt(nonce, content, head)
+    try:
+        write_private(path, sealed, replace=False)
+    except AlreadyInitialised as error:
+        raise AlreadyInitialised(error.message, hint="name another file with --out") from error
+    except StorageUnusable as error:
+        raise FileUnusable(error.message) from error
     return header
 
 
@@ -80,18 +88,20 @@ def read_backup(
     FileUnusable where it is no backup of that kind, WrongPassphrase where it doesn't open.
     """
     try:
-        with path.open("rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise FileUnusable(f"the backup {path} is not a regular file")
             data = file.read(limits.BACKUP_FILE_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise FileUnusable(f"the backup {path} cannot be read: {reason}") from error
     end = data.find(b"\n", len(_MAGIC), _HEADER_BYTES) + 1
     if not data.startswith(_MAGIC) or not end or len(data) > limits.BACKUP_FILE_BYTES:
-        raise FileUnusable(f"{path} is not a backup that this version can read")
+        raise _unreadable(path)
     try:
         header = msgspec.json.decode(data[len(_MAGIC) : end], type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FileUnusable(f"{path} is not a backup that this version can read") from error
+        raise _unreadable(path) from error
     if header.kind != kind:
         raise FileUnusable(
             f"{path} is a backup of another kind: {header.kind}", hint=f"run comity {header.kind} restore"
@@ -105,6 +115,10 @@ def read_backup(
         ) from None
     files = msgspec.msgpack.decode(content, type=dict[str, bytes])
     return header, {each: data for each, data in files.items() if known(each)}
+
+
+def _unreadable(path: Path) -> FileUnusable:
+    return FileUnusable(f"{path} is not a backup that this version can read", hint="try another copy")
 
 
 def copy_database(path: Path) -> bytes:

@@ -67,7 +67,7 @@ def parse_config(data: bytes) -> Config:
         raise InvalidInput(f"config.toml is larger than {limits.CONFIG_BYTES} bytes", hint="shorten the file")
     try:
         table = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number that is too long for int
         raise InvalidInput(
             f"config.toml is not valid TOML: {error}".rstrip("."), hint="correct the line that is named"
         ) from error

@@ -71,6 +71,6 @@ def _comment(said: str) -> str:
 def _reads(text: str) -> bool:
     try:
         tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -49,12 +49,12 @@ class KeyStore(Protocol):
 
 
 class Kdf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Argon2id (RFC 9106). The bounds keep a damaged file from exhausting this machine's memory."""
+    """Argon2id (RFC 9106). The bounds keep a forged file from taking this machine's memory, or minutes."""
 
     name: Literal["argon2id"] = "argon2id"
-    memory_kib: Annotated[int, msgspec.Meta(ge=65536, le=1024 * 1024)] = 65536
-    passes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 3
-    lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    memory_kib: Annotated[int, msgspec.Meta(ge=65536, le=256 * 1024)] = 65536
+    passes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 3
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
     salt: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 

@@ -1,7 +1,7 @@
 """The node's database: which tables it has, and the migrations that bring an older file up to date.
 
-Each store keeps its own SQL; this module only puts it together. Migration 1 is all of it and changes freely
-until the first release; from then on TABLES strings are frozen and every change is one more entry in
+Each store keeps its own SQL; this module only puts it together. Migration 1 is what was first recorded in
+tests/vectors/wire, and counts as released: TABLES strings are frozen, and every change is one more entry in
 MIGRATIONS.
 """
 

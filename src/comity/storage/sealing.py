@@ -59,6 +59,12 @@ class SealingKeyStore:
         )
         return [SealingPrivateKey.from_bytes(private) for (private,) in rows]
 
+    def end_those_of_the_future(self, now: float) -> int:
+        """Publish no key any more that outlives one of today; its mail can still be opened. How many."""
+        most = int(now) + limits.SEALING_KEY_LIFETIME
+        sql = "UPDATE own_sealing_key SET expires = ? WHERE expires > ?"
+        return self._db.execute(sql, (int(now), most)).rowcount
+
     def _add(self, expires: int) -> OwnSealingKey:
         key = SealingPrivateKey.generate()
         self._db.execute(

@@ -92,20 +92,27 @@ class Bridges:
 
     def _main(self) -> None:
         look = time.monotonic() + _LOOK_EVERY
-        while True:
-            for key, ready in self._selector.select(_LOOK_EVERY):
-                if key.data is None:
-                    if not self._admit():
-                        for bridge in list(self._bridges):
-                            self._end(bridge)
-                        return
-                elif key.data in self._bridges:
-                    self._turn(key.data, key.fileobj, ready)
+        while self._serve():
             now = time.monotonic()
             if now >= look:
                 look = now + _LOOK_EVERY
-                for bridge in [each for each in self._bridges if each.overdue(now)]:
-                    self._end(bridge)
+                self._end_overdue(now)
+
+    def _serve(self) -> bool:
+        """What can move now; False once all is closed. Its names end with it, and no bridge outlives them."""
+        for key, ready in self._selector.select(_LOOK_EVERY):
+            if key.data is None:
+                if not self._admit():
+                    for bridge in list(self._bridges):
+                        self._end(bridge)
+                    return False
+            elif key.data in self._bridges:
+                self._turn(key.data, key.fileobj, ready)
+        return True
+
+    def _end_overdue(self, now: float) -> None:
+        for bridge in [each for each in self._bridges if each.overdue(now)]:
+            self._end(bridge)
 
     def _admit(self) -> bool:
         """Take in what was joined; False once all is closed."""
@@ -156,8 +163,7 @@ class Bridges:
         for sock, watched in bridge.watched.items():
             if watched:
                 self._selector.unregister(sock)
-        bridge.outer.close()
-        bridge.inner.close()
+        bridge.close()
         with self._lock:
             self._count -= 1
 
@@ -180,6 +186,11 @@ class _Bridge:
     @property
     def done(self) -> bool:
         return self._inner_ended and not self._to_outer and (self._gone or self._told)
+
+    def close(self) -> None:
+        self.outer.close()
+        self.inner.close()
+        self._stack.drop()
 
     def overdue(self, now: float) -> bool:
         """Whether nobody is there any more to send what is left."""

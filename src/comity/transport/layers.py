@@ -38,6 +38,9 @@ class Layer(Interface):
     def answer(self) -> bytes:
         """What this layer itself has to send after ``inward``: a pong, say."""
 
+    def drop(self) -> None:
+        """Nothing more comes or goes."""
+
 
 class TlsLayer:
     """Inside a TLS connection whose handshake is done."""
@@ -79,6 +82,9 @@ class TlsLayer:
 
     def answer(self) -> bytes:
         return self._outgoing.read()
+
+    def drop(self) -> None:
+        return
 
 
 class WebSocketLayer:
@@ -126,6 +132,14 @@ class WebSocketLayer:
     def answer(self) -> bytes:
         return b"".join(self._protocol.data_to_send())
 
+    def drop(self) -> None:
+        forget(self._protocol)
+
+
+def forget(protocol: Protocol) -> None:
+    """Let go of a WebSocket that is over: its parser, which is its own, knows it, and would keep it."""
+    protocol.parser.close()
+
 
 class Stack:
     """Layers, the outermost first; itself one. An empty stack changes nothing."""
@@ -163,6 +177,10 @@ class Stack:
     def answer(self) -> bytes:
         said, self._answer = self._answer, b""
         return said
+
+    def drop(self) -> None:
+        for layer in self._layers:
+            layer.drop()
 
     def _out(self, data: bytes, depth: int) -> bytes:
         for layer in reversed(self._layers[:depth]):

@@ -10,6 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from comity import limits
+from comity.identity.text import printable
+
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """A request that we made and that is not answered yet. Times are seconds UTC."""
@@ -57,6 +60,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     reason: str
     envelope: str
+
+    @property
+    def told(self) -> str:
+        """To the person here: who revoked it, and why."""
+        why = f": {printable(self.reason, limits.CLAIM_BYTES)}" if self.reason else ""
+        return f"{'you' if self.by == 'us' else 'they'} revoked it{why}"
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):

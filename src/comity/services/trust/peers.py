@@ -262,10 +262,8 @@ class PeerBook:
                 f"{name} has not answered your handshake yet", hint="ask your partner to approve it"
             )
         if agreement is not None and agreement.ending is not None:
-            who = "you" if agreement.ending.by == "us" else "they"
-            return UntrustedPeer(
-                f"the agreement with {name} is over: {who} revoked it", hint=_handshake_hint(name)
-            )
+            how = agreement.ending.told
+            return UntrustedPeer(f"the agreement with {name} is over: {how}", hint=_handshake_hint(name))
         if agreement is not None:
             return UntrustedPeer(f"the agreement with {name} has expired", hint=_handshake_hint(name))
         return UntrustedPeer(f"there is no agreement with {name}", hint=_handshake_hint(name))

@@ -139,7 +139,7 @@ class Retiring:
             peer,
             limits.REVOCATION_LIFETIME,
             agreement=rel.agreement.digest,
-            reason="your key follows one that was retired",
+            reason="the key follows one that was retired",
         )
         envelope = ledger.owe(peer, statement)
         ledger.advance(rel, events.RevocationIssued(statement, envelope.to_json().decode()))
