@@ -106,6 +106,7 @@ class MemoryLane:
         self.info = info
         self.peer = peer
         self._end = end
+        self.round_trip = 0.0
 
     def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         left = sum(map(len, parts))
@@ -164,6 +165,7 @@ class MemoryStream:
         self.info = replace(INFO, path=path)
         self.instance = "00" * 16
         self.end = End(wire, side)
+        self.round_trip = 0.0
         self._lane: MemoryLane | None = None
 
     async def send(self, body: Buffer) -> None:
@@ -193,6 +195,7 @@ class MemoryStream:
     def lane(self) -> MemoryLane:
         self._require_open()
         self._lane = MemoryLane(self.end, self.peer, self.info)
+        self._lane.round_trip = self.round_trip
         return self._lane
 
     async def __aenter__(self) -> MemoryStream:
@@ -239,6 +242,7 @@ class World:
         self.setup: Callable[[Wire], None] = lambda _: None
         self.wires: list[Wire] = []
         self.path: PathName = "direct"
+        self.round_trip = 0.0
 
     async def close(self) -> None:
         for wire in self.wires:
@@ -298,7 +302,9 @@ class MemoryNet:
         task = asyncio.create_task(target._handle(target._handlers[port], accepted))
         target._tasks.add(task)
         task.add_done_callback(target._tasks.discard)
-        return MemoryStream(wire, 0, peer, hello, path)
+        stream = MemoryStream(wire, 0, peer, hello, path)
+        stream.round_trip = self._world.round_trip
+        return stream
 
     def learn(self, peer: PublicKey, candidates: Sequence[str], expires: float) -> None:
         """Nothing to learn in memory."""

@@ -51,6 +51,9 @@ FRAME_BYTES = 64 * KIB  # control frames
 HELLO_BYTES = 4 * KIB
 LANE_FRAME_BYTES = 8 * MIB + 4 * KIB  # a chunk and its header
 LANE_FRAMES_KEPT = 3  # long frames of a lane that are in memory beside the one that arrives
+LANES_MOST = 4  # of one transfer, where the line is long
+LANES_ROUND_TRIP = 0.015  # seconds: shorter lines are filled by one
+LANES_BYTES = 64 * MIB  # smaller artifacts are there before further lanes would help
 LANE_WINDOW_BYTES = MIB  # in the kernels between two programs, besides what the line's round trip holds
 LANE_UNSENT_BYTES = 256 * KIB  # of those, what the sender's kernel takes before it can leave
 LANE_ROUND_TRIP = 500_000  # microseconds: longer ones get no larger window
@@ -146,6 +149,7 @@ NODE_STEP = 0x10
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
 SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
+IN_HAND_BYTES = 3 * MIB  # that have arrived and are hashed and written; no more chunks are taken beyond it
 SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
 TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this

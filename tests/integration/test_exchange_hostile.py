@@ -102,7 +102,7 @@ async def give(stream: Stream, index: int, content: bytes) -> None:
 async def accepted(scene: Scene) -> MemoryStream:
     stream = await scene.dial()
     await say(stream, OFFER)
-    assert await hear(stream) == Accept(transfer=OFFER.transfer)
+    assert await hear(stream) == Accept(transfer=OFFER.transfer, lanes=limits.LANES_MOST)
     return stream
 
 

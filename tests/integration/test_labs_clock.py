@@ -1,4 +1,6 @@
-"""A node whose machine's clock was once far ahead, and the order that turns its time back."""
+"""A node whose machine's clock was once far ahead, and the order that turns its time back; and what people
+see of a rendezvous's quota.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,10 @@ import sqlite3
 
 from comity import limits
 from comity.clock import SystemClock
+from comity.control import rendezvous as control
 from comity.sdk import audit
+from comity.sdk import rendezvous as server
+from tests.labs import eventually
 from tests.region import agree, region
 
 WORD = "--what-had-expired-may-count-again"
@@ -14,7 +19,7 @@ WORD = "--what-had-expired-may-count-again"
 
 def test_a_node_whose_clock_was_far_ahead() -> None:
     ahead = SystemClock().now() + 400 * limits.DAY
-    with region() as here:
+    with region(proxied=True) as here:  # so that all goes through the relay
         a, b = here.lab("lab-a-trainer"), here.lab("lab-b-trainer")
         assert a.refused("force-clock-back", WORD).told == ("already_running", 13)
         a.down()
@@ -32,3 +37,12 @@ def test_a_node_whose_clock_was_far_ahead() -> None:
         acts = {entry["kind"] for entry in a.ask("audit", "log", "--limit", "1000")["entries"]}
         assert "clock.forced_back" in acts
         assert audit.verify(a.client).valid
+        # A quota is named where it was met, with what to do.
+        quotas = {"node_relay_day": 1}
+        server.change_network(control.NetworkChangeRequest("1", quotas=quotas), here.rendezvous.state)
+        eventually(lambda: not a.sees(b) and not b.sees(a), "the relay ends lanes that are over the quota")
+        (a.folder / "model.bin").write_bytes(b"x")
+        refusal = a.refused("send-file", b.hostname, "model.bin")
+        assert refusal.code == "peer_unreachable"
+        assert "quota node-relay-day is used up" in refusal.message
+        assert refusal.hint == "wait, or ask the rendezvous's operator for a larger quota"

@@ -98,7 +98,7 @@ def broke_off(machine: Receiver, outputs: Sequence[ReceiverOutput], kind: type[C
 def accepted(offer: Offer = OFFER) -> Receiver:
     machine = Receiver()
     assert tell(machine, offer) == [Judge(offer)]
-    assert sent(machine.handle(Admitted(), NOW)) == [Accept(transfer=TRANSFER)]
+    assert sent(machine.handle(Admitted(), NOW)) == [Accept(transfer=TRANSFER, lanes=limits.LANES_MOST)]
     return machine
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from comity import limits
 from comity.errors import VerificationFailed, VersionMismatch
 from comity.protocol.exchange.events import (
     Admitted,
@@ -53,7 +54,7 @@ def judged() -> Receiver:
     machine.handle(MessageReceived(encode_message(OFFER)), NOW)
     (accept,) = machine.handle(Admitted(), NOW)
     assert isinstance(accept, Send)
-    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer, all=True)
+    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer, all=True, lanes=limits.LANES_MOST)
     assert machine.handle(MessageReceived(encode_message(Page(0, ENTRIES))), NOW) == []
     return machine
 
@@ -63,7 +64,7 @@ def test_what_was_begun_before_is_asked_for_by_page() -> None:
     machine.handle(MessageReceived(encode_message(OFFER)), NOW)
     (accept,) = machine.handle(Admitted(held=True), NOW)
     assert isinstance(accept, Send)
-    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer)
+    assert parse_message(accept.body) == Accept(transfer=OFFER.transfer, lanes=limits.LANES_MOST)
     assert machine.handle(MessageReceived(encode_message(Page(0, ENTRIES))), NOW) == [Look(0, 3)]
     (want,) = machine.handle(Looked(frozenset({0})), NOW)
     assert isinstance(want, Send)

@@ -103,7 +103,7 @@ def test_every_type_and_member_has_a_vector() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "formats", "at"),
-    [(Type, ("exchange", "chunk", "listing"), 0), (Tag, ("forward",), 0), (Kind, ("frame",), 4)],
+    [(Type, ("exchange", "chunk", "lanes", "listing"), 0), (Tag, ("forward",), 0), (Kind, ("frame",), 4)],
 )
 def test_every_kind_of_frame_has_a_vector(kind: type[IntEnum], formats: tuple[str, ...], at: int) -> None:
     there = {vector.data[at] for vector in VECTORS if vector.format in formats and len(vector.data) != 16}

@@ -31,6 +31,7 @@ from comity.protocol import hello, observing, registry, succession, witness
 from comity.protocol.charter.terms import Line
 from comity.protocol.events import messages as events
 from comity.protocol.exchange import messages as exchange
+from comity.protocol.exchange.lanes import lanes_frame, parse_lanes
 from comity.protocol.exchange.listing import LISTING_HEADER, Listing, parse_listing, parse_listing_frame
 from comity.protocol.exchange.manifest import digest_text
 from comity.protocol.forwarding import messages as forwarding
@@ -350,6 +351,7 @@ FORMATS: dict[str, Format] = {
     "chunk": Format(
         messages.chunks, _read_chunk, lambda said: exchange.chunk_header(said[0]) + bytes(said[1])
     ),
+    "lanes": Format(messages.lanes, parse_lanes, lanes_frame),
     "listing": Format(messages.listings, _read_listing, lambda said: LISTING_HEADER + Listing(said).encoded),
     "forward": Format(messages.forwards, _read_forward, None),
     "witness": Format(messages.witness_messages, _read_witness, witness.encode_message),

@@ -7,6 +7,7 @@ from comity.protocol import hello, observing, registry, witness
 from comity.protocol.events import messages as events
 from comity.protocol.exchange import messages as exchange
 from comity.protocol.exchange.described import Described
+from comity.protocol.exchange.lanes import lanes_frame
 from comity.protocol.exchange.listing import EMPTY_FOLDER, LISTING_HEADER, Listing
 from comity.protocol.exchange.manifest import RUNNING, Entry
 from comity.protocol.forwarding import messages as forwarding
@@ -182,6 +183,7 @@ def exchange_messages() -> Bodies:
         "offer of a folder under a charter": folder,
         "accept": exchange.Accept(transfer=CALL),
         "accept all": exchange.Accept(transfer=CALL, all=True, listing=True),
+        "accept several lanes": exchange.Accept(transfer=CALL, all=True, lanes=4),
         "exchange refuse": exchange.Refuse(code="denied", message="not now", hint="ask again tomorrow"),
         "page": exchange.Page(0, entries),
         "want": exchange.Want(8, (exchange.Range(0, 2), exchange.Range(5, 1))),
@@ -190,6 +192,7 @@ def exchange_messages() -> Bodies:
         "working": exchange.Working(1_048_576),
         "exchange fail": exchange.Fail(code="disk_full", message="the disk is full", hint="make room"),
         "join": exchange.Join(transfer=CALL),
+        "join beside": exchange.Join(transfer=CALL, number=2),
         "cancel": exchange.Cancel(transfer=CALL, by="receiver"),
     }
     return {name: exchange.encode_message(message) for name, message in said.items()}
@@ -197,6 +200,10 @@ def exchange_messages() -> Bodies:
 
 def chunks() -> Bodies:
     return {"chunk": exchange.chunk_header(7) + b"the weights"}
+
+
+def lanes() -> Bodies:
+    return {"lanes": lanes_frame((1, 3))}
 
 
 def listings() -> Bodies:

@@ -15,6 +15,10 @@ CREATE TABLE clock (
     now REAL NOT NULL
 );
 INSERT INTO clock VALUES (1, 0);
+"""
+
+#: Of migration 2.
+TURNS = """
 CREATE TABLE clock_turns (
     was REAL NOT NULL,
     now REAL NOT NULL

@@ -38,6 +38,7 @@ MIGRATIONS = (
     + forwarding.TABLES
     + charter.TABLES
     + usage.TABLES,
+    clockmark.TURNS,
 )
 
 

@@ -23,12 +23,13 @@ CREATE TABLE relationship (
     PRIMARY KEY (realm, peer)
 );
 CREATE INDEX relationship_peer ON relationship (peer);
-CREATE INDEX relationship_hostname ON relationship (realm, hostname);
-CREATE INDEX relationship_address ON relationship (realm, address);
+CREATE INDEX relationship_hostname ON relationship (hostname);
+CREATE INDEX relationship_address ON relationship (address);
 CREATE TABLE agreement (
     realm TEXT NOT NULL, peer TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, state BLOB NOT NULL,
     PRIMARY KEY (realm, peer, digest)
 );
+CREATE INDEX agreement_peer ON agreement (peer);
 CREATE TABLE pair_sequence (
     realm TEXT NOT NULL, peer TEXT NOT NULL,
     sent INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0, seen_digest TEXT NOT NULL DEFAULT '',

@@ -27,7 +27,7 @@ from comity.transport.tally import size_of
 from comity.transport.tcp import remote_of
 from comity.transport.tls import RECORD_BYTES, Credentials
 from comity.transport.tlssocket import TlsSocket
-from comity.transport.window import hold_window
+from comity.transport.window import hold_window, round_trip
 
 DEFAULT_BOUNDS = Bounds()
 _STEP = 16 * RECORD_BYTES  # between looks at how long nothing moved
@@ -181,6 +181,11 @@ class SecureChannel:
             if size > limits.FRAME_BYTES:
                 hold_window(self._socket.sock)
             return kind, self._land(landings.of(size), size)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the next machine and back; 0 where the kernel doesn't say."""
+        return round_trip(self._socket.sock)
 
     def readable(self) -> bool:
         """From a thread: whether the peer sent something that was not read yet. LinkLost."""

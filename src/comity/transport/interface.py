@@ -54,6 +54,10 @@ class Lane(Protocol):
     def peer(self) -> PublicKey:
         """Whose key is at the other end."""
 
+    @property
+    def round_trip(self) -> float:
+        """The least seconds to the next machine and back that were seen of late; 0 where nobody knows."""
+
     def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``.
 

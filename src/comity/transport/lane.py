@@ -37,6 +37,10 @@ class LinkLane:
         self._landings = Landings()
         self._lock = threading.Lock()  # around ``over``: an abort must not hit the link's next stream
 
+    @property
+    def round_trip(self) -> float:
+        return self._channel.round_trip
+
     def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
         self._require()
         self._tally.check_sending()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 
-from comity.errors import ComityError, IdentityMismatch, PeerUnreachable
+from comity.errors import ComityError, IdentityMismatch, PeerUnreachable, QuotaExceeded
 from comity.identity.keys import PublicKey
 from comity.transport.bounds import Bounds
 from comity.transport.channel import SecureChannel
@@ -30,6 +30,7 @@ class Race:
         self._bounds = bounds
         self._arrived: asyncio.Queue[Link | None] = asyncio.Queue()  # as many as there are attempts, and None
         self._failures: list[str] = []
+        self._hint: str | None = None  # of a failure that no other try mends
         self._mismatch = False
         self._abandoned = False
         self._running: asyncio.Task[None] | None = None
@@ -66,7 +67,7 @@ class Race:
         if not self._failures:
             return PeerUnreachable(f"no way to {short}: it has told no address, and there is no relay")
         kind = IdentityMismatch if self._mismatch else PeerUnreachable
-        return kind(f"no way to {short}: {'; '.join(self._failures)}")
+        return kind(f"no way to {short}: {'; '.join(self._failures)}", hint=self._hint)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -106,6 +107,8 @@ class Race:
             channel = await SecureChannel.connect(connected.sock, self._credentials, expected, self._bounds)
         except (ComityError, OSError) as error:
             self._mismatch = self._mismatch or isinstance(error, IdentityMismatch)
+            if isinstance(error, QuotaExceeded):
+                self._hint = error.hint
             self._note(attempt.path, where + str(error))
             return False
         link = Link(channel, connected.path)

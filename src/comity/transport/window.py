@@ -33,12 +33,27 @@ def hold_unsent(sock: socket.socket) -> None:
 
 def hold_window(sock: socket.socket) -> None:
     """Bound what the peer may send ahead. To be called again and again: the kernel's own tuning undoes it."""
-    if not _LINUX or _CLAMP is None:
-        return
-    with suppress(OSError):  # it is no TCP socket, or it is over: whoever uses it is about to hear
+    least = _least(sock)
+    if least is not None and _CLAMP is not None:
+        with suppress(OSError):  # it is over: whoever uses it is about to hear
+            sock.setsockopt(socket.IPPROTO_TCP, _CLAMP, window_for(least))
+
+
+def round_trip(sock: socket.socket) -> float:
+    """The least seconds to the next machine and back that were seen of late; 0 where nobody knows."""
+    return (_least(sock) or 0) / 1_000_000
+
+
+def _least(sock: socket.socket) -> int | None:
+    """Microseconds; None where the kernel doesn't say."""
+    if not _LINUX:
+        return None
+    try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
-        if len(info) == _BYTES:
-            sock.setsockopt(socket.IPPROTO_TCP, _CLAMP, window_for(_NUMBER.unpack_from(info, _MIN_RTT)[0]))
+    except OSError:  # it is no TCP socket, or it is over
+        return None
+    least: int = _NUMBER.unpack_from(info, _MIN_RTT)[0] if len(info) == _BYTES else 0
+    return least if least < 2**32 - 1 else None  # nothing was measured yet
 
 
 def window_for(round_trip: int) -> int:

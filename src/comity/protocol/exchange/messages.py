@@ -49,6 +49,7 @@ class Type(IntEnum):
     JOIN = 11
     CANCEL = 12
     LISTING = 13
+    LANES = 14
 
 
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
@@ -82,12 +83,13 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class Accept(msgspec.Struct, frozen=True, kw_only=True):
     """The answer yes. ``all``: the receiver has nothing of it, so every chunk follows its page unasked.
 
-    ``listing``: a folder's listing comes first.
+    ``listing``: a folder's listing comes first. ``lanes``: on so many the sender's frames may come.
     """
 
     transfer: Hex16
     all: bool = False
     listing: bool = False
+    lanes: Count = 1
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +116,12 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True):
-    """The first message of a further stream: a transfer that runs goes on here. Answered like an offer."""
+    """The first message of a further stream: a transfer that runs goes on here, or, with a ``number``, here
+    too, once LANES says so. Answered like an offer.
+    """
 
     transfer: Hex16
+    number: Count = 0
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):

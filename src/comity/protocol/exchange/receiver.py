@@ -203,7 +203,9 @@ class Receiver:
         self.state = State.RECEIVING
         self._all = self._manifest.digests == RUNNING and not self._held and self._complete is None
         listing = self.offer.listing is not None and self._complete is None
-        return [Send(encode_message(Accept(transfer=self.offer.transfer, all=self._all, listing=listing)))]
+        lanes = limits.LANES_MOST if self._complete is None else 1
+        accept = Accept(transfer=self.offer.transfer, all=self._all, listing=listing, lanes=lanes)
+        return [Send(encode_message(accept))]
 
     def _page(self, page: Page) -> list[ReceiverOutput]:
         if page.first != len(self._manifest):

@@ -90,6 +90,7 @@ class Sender:
         self.offer = offer
         self.manifest = manifest_of(offer)
         self.listing_wanted = False
+        self.lanes = 1  # that the peer allows
         self._parties = parties
         self._digest: str | None = None
         self._unanswered: deque[int] = deque()  # where the pages that travel end
@@ -155,6 +156,7 @@ class Sender:
                 self.state = State.SENDING
                 self._all = message.all
                 self.listing_wanted = message.listing
+                self.lanes = message.lanes
                 return []
             case Want() if self.state is not State.OFFERED and not self._all:
                 return self._want(message)

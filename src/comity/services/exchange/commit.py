@@ -24,7 +24,6 @@ from comity.policy.operation import Operation
 from comity.protocol.exchange.events import Commit
 from comity.protocol.exchange.messages import Offer
 from comity.services.exchange.basis import Basis
-from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.records import (
     record_arrival,
@@ -34,6 +33,7 @@ from comity.services.exchange.records import (
 )
 from comity.services.exchange.recovery import collect, part_of
 from comity.services.exchange.running import Running
+from comity.services.exchange.spreading import SpreadLane
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.trust import KnownPeer
@@ -52,7 +52,7 @@ class Arrival:
     running: Running
     stream: Stream
     operation: Operation
-    lane: MovingLane | None = None
+    lane: SpreadLane | None = None
     held: bool = False
     basis: Basis | None = None
 

@@ -38,6 +38,7 @@ from comity.services.exchange.quota import Quota
 from comity.services.exchange.receiving import Receiving, fit_for_peer
 from comity.services.exchange.recovery import part_of, recover
 from comity.services.exchange.running import Live, Running
+from comity.services.exchange.spreading import SpreadLane
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.terms import check_content, receiving
 from comity.services.exchange.threads import Threads
@@ -261,7 +262,7 @@ class Inbox:
 
     async def _fill_and_commit(self, arrival: Arrival, stream: Stream, machine: Receiver) -> None:
         around, threads, size = self._around, self._threads, arrival.offer.bytes
-        lane = arrival.lane = MovingLane(stream.lane(), leads=False)
+        lane = arrival.lane = SpreadLane(MovingLane(stream.lane(), leads=False), leads=False)
         receiving = Receiving(machine, lane, arrival.meter, around.clock, arrival.basis)
 
         def part(listing: Listing | None) -> Part:

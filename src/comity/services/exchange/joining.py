@@ -1,10 +1,11 @@
-"""The receiver's side of a transfer that moves: a further stream on which its sender would go on.
+"""The receiver's side of a transfer that moves or spreads: a further stream on which its sender would go on.
 
 The stream's handler lasts as long as the transfer; its bytes are the transfer's thread's.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from comity.errors import RemoteProtocolError, TransferFailed
@@ -25,7 +26,14 @@ async def join(stream: Stream, body: bytes, running: Iterable[Arrival]) -> None:
         await stream.send(encode_message(refusal))
         return
     lane = stream.lane()
-    if arrival.lane.move(lane, encode_message(Accept(transfer=message.transfer))):
+    accept = encode_message(Accept(transfer=message.transfer))
+    if message.number:
+        if arrival.lane.add(lane, message.number):
+            await asyncio.to_thread(lane.send, accept)  # nothing else uses it before it is answered
+            await arrival.over.wait()
+        else:
+            stream.abort()
+    elif arrival.lane.move(lane, accept):
         await arrival.over.wait()  # its thread has finished the lane, or ended it
     else:
         stream.abort()

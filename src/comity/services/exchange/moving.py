@@ -43,6 +43,10 @@ class MovingLane:
     def peer(self) -> PublicKey:
         return self._sending.peer
 
+    @property
+    def round_trip(self) -> float:
+        return self._sending.round_trip
+
     def move(self, lane: Lane, greeting: bytes = b"") -> bool:
         """Go on with ``lane``, which is owned from now on; False where this one is over, or is moving.
 

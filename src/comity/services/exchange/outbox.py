@@ -37,9 +37,11 @@ from comity.services.exchange.recovery import recover
 from comity.services.exchange.running import Live, Running, not_the_task
 from comity.services.exchange.seeking import seeking
 from comity.services.exchange.sending import Sending
+from comity.services.exchange.spreading import SpreadLane
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.threads import Threads
 from comity.services.exchange.turns import Turns
+from comity.services.exchange.widening import widening
 from comity.services.trust import KnownPeer
 from comity.storage.exchange import StoredTransfer
 from comity.transport.interface import Stream
@@ -208,11 +210,14 @@ class Outbox:
                 elif isinstance(output, Failed):
                     return output
             job.begun = True
-            lane = MovingLane(stream.lane(), leads=True)
+            lane = SpreadLane(MovingLane(stream.lane(), leads=True), leads=True)
             place = self._pacer.join(job.peer.key.hex, job.limit)
             sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock, place)
             try:
-                async with seeking(around, job.offer, lane):
+                async with (
+                    seeking(around, job.offer, lane.first),
+                    widening(around, job.offer, lane, machine.lanes),
+                ):
                     return await self._threads.run(lane, sending.run, self._threads)
             finally:
                 place.leave()

@@ -189,8 +189,10 @@ class Receiving:
         return None
 
     def _full(self) -> bool:
-        """Whether the memory of a chunk in hand is that of the next frame, or the first one is done."""
-        return len(self._in_hand) >= limits.LANE_FRAMES_KEPT or self._in_hand[0][2].done()
+        """Whether nothing more is to be taken in hand, or the first is done."""
+        several = len(self._in_hand) >= limits.LANE_FRAMES_KEPT  # the next frame's memory is the first one's
+        large = sum(length for _, length, _ in self._in_hand) >= limits.IN_HAND_BYTES
+        return several or large or self._in_hand[0][2].done()
 
     def _judge(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Let the machine see the first chunk in hand, once it is hashed."""
