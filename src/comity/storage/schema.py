@@ -39,6 +39,7 @@ MIGRATIONS = (
     + charter.TABLES
     + usage.TABLES,
     clockmark.TURNS,
+    trust.INDEXES,
 )
 
 

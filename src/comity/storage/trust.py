@@ -23,13 +23,12 @@ CREATE TABLE relationship (
     PRIMARY KEY (realm, peer)
 );
 CREATE INDEX relationship_peer ON relationship (peer);
-CREATE INDEX relationship_hostname ON relationship (hostname);
-CREATE INDEX relationship_address ON relationship (address);
+CREATE INDEX relationship_hostname ON relationship (realm, hostname);
+CREATE INDEX relationship_address ON relationship (realm, address);
 CREATE TABLE agreement (
     realm TEXT NOT NULL, peer TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL, state BLOB NOT NULL,
     PRIMARY KEY (realm, peer, digest)
 );
-CREATE INDEX agreement_peer ON agreement (peer);
 CREATE TABLE pair_sequence (
     realm TEXT NOT NULL, peer TEXT NOT NULL,
     sent INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0, seen_digest TEXT NOT NULL DEFAULT '',
@@ -50,6 +49,15 @@ CREATE TABLE peer_sealing_key (
     sequence INTEGER NOT NULL, expires INTEGER NOT NULL, public TEXT NOT NULL,
     PRIMARY KEY (realm, peer)
 );
+"""
+
+#: Of migration 3: a peer is looked for in every realm.
+INDEXES = """
+DROP INDEX relationship_hostname;
+CREATE INDEX relationship_hostname ON relationship (hostname);
+DROP INDEX relationship_address;
+CREATE INDEX relationship_address ON relationship (address);
+CREATE INDEX agreement_peer ON agreement (peer);
 """
 
 
