@@ -38,8 +38,7 @@ MIGRATIONS = (
     + forwarding.TABLES
     + charter.TABLES
     + usage.TABLES,
-    clockmark.TURNS,
-    trust.INDEXES,
+    clockmark.TURNS + trust.INDEXES,
 )
 
 

@@ -51,7 +51,7 @@ CREATE TABLE peer_sealing_key (
 );
 """
 
-#: Of migration 3: a peer is looked for in every realm.
+#: Of migration 2: a partner is found without knowing its realm.
 INDEXES = """
 DROP INDEX relationship_hostname;
 CREATE INDEX relationship_hostname ON relationship (hostname);
