@@ -97,7 +97,9 @@ class Client:
             except OSError as error:
                 raise gone() from error
         if held != _HELD:
-            raise TransferFailed("the daemon did not take the open file: it holds too many, or has just ended")
+            raise TransferFailed(
+                "the daemon did not take the open file: it holds too many, or has just ended"
+            )
         return token
 
     def runtime(self) -> Runtime:
