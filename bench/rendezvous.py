@@ -85,7 +85,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="for which each server is asked")
     chosen = parser.parse_args()
     nodes = max(chosen.nodes, 2 * ASKING)
-    signal.signal(signal.SIGALRM, _too_long)
+    for number in (signal.SIGALRM, signal.SIGTERM):  # whoever ends this ends all that it started
+        signal.signal(number, _ended)
     signal.alarm(_MOST_SECONDS)
     raise_files(nodes + _SPARE_FILES)  # here, so that this says what is missing; the processes inherit it
     with tempfile.TemporaryDirectory(prefix="bench-rendezvous-") as folder:
@@ -193,8 +194,8 @@ def _filled(
     return held, asking
 
 
-def _too_long(_: int, __: object) -> None:
-    raise SystemExit(f"it took longer than {_MOST_SECONDS} s")
+def _ended(number: int, _: object) -> None:
+    raise SystemExit(f"ended by {signal.Signals(number).name}; it has {_MOST_SECONDS} s")
 
 
 def _refusal(came: dict[str, Any]) -> str:

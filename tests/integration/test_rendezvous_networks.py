@@ -214,7 +214,7 @@ async def test_a_stopped_server_is_administered_all_the_same(state: Path) -> Non
     assert (network.nodes, network.online, network.url) == (1, 0, str(url))
     with pytest.raises(UnknownPeer):
         await asked(admin.remove, control.RemoveRequest("2", "lab-a"), state)
-    acts = (await asked(admin.admin_log, 10, state)).acts
+    acts = (await asked(admin.admin_log, control.AdminLogRequest(10), state)).acts
     assert [act.act for act in acts] == ["node joined", "network created", "invited"]
     assert acts[1].who == acts[2].who == f"uid {os.geteuid()}"
     async with serving(state) as again, registered(again, node(invitation, "lab-b")) as client:

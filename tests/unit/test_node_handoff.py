@@ -34,13 +34,13 @@ async def hand_over(path: Path, token: bytes, *descriptors: int) -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(5)
             sock.connect(str(path))
-            if descriptors:
-                socket.send_fds(sock, [token], list(descriptors))
-            else:
-                sock.send(token)
-            try:
+            try:  # a daemon that refuses may hang up before it was told anything
+                if descriptors:
+                    socket.send_fds(sock, [token], list(descriptors))
+                else:
+                    sock.send(token)
                 return sock.recv(16)
-            except ConnectionResetError:
+            except (BrokenPipeError, ConnectionResetError):
                 return b""
 
     return await asyncio.to_thread(talk)

@@ -13,6 +13,7 @@ from comity.errors import InvalidInput, InvalidJoinUrl, LocalProtocolError
 from comity.identity.card import JoinUrl
 from comity.identity.fingerprint import Fingerprint
 from comity.identity.place import Place, check_places, free_name, network_name
+from comity.node.config import Flags, on_record, settle
 from comity.protocol.realm import Realm
 from comity.storage.config import Config, format_config, parse_config
 from comity.storage.places import new_place, places_of, with_place, without_place
@@ -102,6 +103,20 @@ def test_leaving_the_first_makes_the_next_one_first_and_renames_nobody() -> None
     assert (left.network, left.hostname, JoinUrl.parse(left.join).network) == ("x", "lab-x", 2)
     named = {each.name: each.hostname or left.hostname for each in places_of(left)}
     assert named == {"x": "lab-x", "y": "lab-c", "z": "lab-x"}
+
+
+def test_the_daemon_takes_all_of_them_and_puts_no_invitation_on_record() -> None:
+    entry = f"hearts=lab-h@{url(2, invitation=TOKEN)}"
+    config = Config(hostname="lab-c", join=FIRST, network="lungs", networks=(entry,))
+    settings = settle(Flags(), {}, config)
+    assert [(place.name, place.hostname) for place in settings.places] == [("lungs", ""), ("hearts", "lab-h")]
+    told = on_record(settings)
+    assert TOKEN not in str(told)
+    assert told["networks"].startswith("hearts=lab-h@comity://r.example:7171/2#")
+    with pytest.raises(InvalidInput, match="called lungs here already"):
+        settle(Flags(), {"COMITY_NETWORKS": f"again={FIRST}"}, config)
+    with pytest.raises(InvalidInput, match="COMITY_NETWORKS"):
+        settle(Flags(), {"COMITY_NETWORKS": "nonsense"}, config)
 
 
 def test_a_realm_is_its_text() -> None:

@@ -92,10 +92,14 @@ class Client:
                 held = channel.recv(len(_HELD))
             except TimeoutError as error:
                 raise too_slow(self.patience) from error
+            except (BrokenPipeError, ConnectionResetError):
+                held = b""  # one that has no room hangs up, maybe before it was told anything
             except OSError as error:
                 raise gone() from error
         if held != _HELD:
-            raise TransferFailed("the daemon did not take the open file: it holds too many")
+            raise TransferFailed(
+                "the daemon did not take the open file: it holds too many, or has just ended"
+            )
         return token
 
     def runtime(self) -> Runtime:

@@ -8,10 +8,11 @@ refuses is not. Leaving ends what runs there and revokes nothing (docs: decision
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
-from comity import control
-from comity.errors import ComityError, InvalidInput, RendezvousIdentityMismatch
+from comity import control, limits
+from comity.errors import ComityError, InvalidInput, NameTaken, RendezvousIdentityMismatch
 from comity.identity.card import Card
 from comity.identity.keys import PublicKey
 from comity.identity.place import Place
@@ -19,7 +20,7 @@ from comity.services.audit import AuditService
 from comity.services.directory import ConfigFile
 from comity.services.membership import Membership, Memberships
 from comity.services.session import SessionService
-from comity.services.trust import TrustService
+from comity.services.trust import KnownPeer, TrustService
 from comity.storage.places import new_place, places_of, with_place, without_place
 
 
@@ -48,7 +49,9 @@ class NetworkService:
 
     def list(self) -> control.NetworkMembershipsResult:
         """Every network, the first first."""
-        return control.NetworkMembershipsResult(tuple(map(self.view, self._memberships)))
+        trusted = Counter(known.realm for known in self._trust.trusted_peers())
+        views = (self.view(member, trusted[str(member.realm)]) for member in self._memberships)
+        return control.NetworkMembershipsResult(tuple(views))
 
     async def join(self, request: control.NetworkJoinRequest) -> control.NetworkMembership:
         """Become a member of one more; returns once it has taken this node in, or after ``wait_seconds``.
@@ -56,6 +59,8 @@ class NetworkService:
         InvalidInput, InvalidJoinUrl; and with nothing changed what it refuses with: NameTaken, NotAdmitted,
         KeyRetired, RendezvousIdentityMismatch.
         """
+        if not 0 <= request.wait_seconds <= limits.HOUR:
+            raise InvalidInput("a registration is waited for from 0 seconds to an hour")
         async with self._changing:
             before = self._config.read_config()
             place = new_place(places_of(before), request.join, request.name, request.hostname)
@@ -69,6 +74,8 @@ class NetworkService:
             self._memberships.add(member)
             try:
                 refused = await _settled(member, request.wait_seconds)
+                if isinstance(refused, NameTaken):
+                    raise NameTaken(refused.message, hint="choose another name there with --hostname")
                 if refused is not None:
                     raise refused
                 self._audit.append(
@@ -78,17 +85,17 @@ class NetworkService:
             except BaseException:
                 await self._memberships.remove(member)
                 raise
-            for known in self._trust.trusted_peers():  # of a network that was left, and joined again
-                if known.realm == str(member.realm):
-                    self._sessions.peer_trusted(known.key)
-            return self.view(member)
+            partners = self._partners(member)  # of a network that was left, and joined again
+            for known in partners:
+                self._sessions.peer_trusted(known.key)
+            return self.view(member, len(partners))
 
     async def leave(self, request: control.NetworkLeaveRequest) -> control.NetworkLeaveResult:
         """Be a member of one less; InvalidInput where it is the only one, or there is none of that name."""
         async with self._changing:
             member = self._memberships.named(request.name)
             config = without_place(self._config.read_config(), request.name)
-            partners = [known for known in self._trust.trusted_peers() if known.realm == str(member.realm)]
+            partners = self._partners(member)
             self._audit.append(
                 "network.left", hostname=member.hostname, reasons=(f"{member.name}: {member.realm}",)
             )
@@ -103,11 +110,14 @@ class NetworkService:
                 sessions_closed=closed,
             )
 
-    def view(self, member: Membership) -> control.NetworkMembership:
-        """One as people see it."""
+    def _partners(self, member: Membership) -> Sequence[KnownPeer]:
+        realm = str(member.realm)
+        return [known for known in self._trust.trusted_peers() if known.realm == realm]
+
+    def view(self, member: Membership, trusted: int) -> control.NetworkMembership:
+        """One as people see it, with so many agreements in force."""
         presence, join = member.presence, member.place.join
         problem = presence.problem
-        realm = str(member.realm)
         return control.NetworkMembership(
             name=member.name,
             rendezvous=join.authority,
@@ -118,7 +128,7 @@ class NetworkService:
             address=presence.address,
             state=presence.state,
             problem=str(problem) if problem else "",
-            trusted=sum(known.realm == realm for known in self._trust.trusted_peers()),
+            trusted=trusted,
         )
 
 

@@ -38,7 +38,7 @@ MIGRATIONS = (
     + forwarding.TABLES
     + charter.TABLES
     + usage.TABLES,
-    clockmark.TURNS,
+    clockmark.TURNS + trust.INDEXES,
 )
 
 

@@ -51,6 +51,15 @@ CREATE TABLE peer_sealing_key (
 );
 """
 
+#: Of migration 2: a partner is found without knowing its realm.
+INDEXES = """
+DROP INDEX relationship_hostname;
+CREATE INDEX relationship_hostname ON relationship (hostname);
+DROP INDEX relationship_address;
+CREATE INDEX relationship_address ON relationship (address);
+CREATE INDEX agreement_peer ON agreement (peer);
+"""
+
 
 @dataclass(frozen=True)
 class OutboxItem:

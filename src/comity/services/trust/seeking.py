@@ -59,7 +59,10 @@ class Seeking:
         if isinstance(named, Fingerprint):
             raise UnknownPeer("no peer is known by that fingerprint", hint="name it by its card, or its name")
         where = self.candidates(named, network)
-        answers = await asyncio.gather(*(self._ask(member, named) for member in where))
+        if len(where) == 1:
+            answers = [await self._ask(where[0], named)]
+        else:
+            answers = await asyncio.gather(*(self._ask(member, named) for member in where))
         found = [
             (each, member) for each, member in zip(answers, where, strict=True) if isinstance(each, Record)
         ]
