@@ -68,10 +68,12 @@ class Siege:
         assert created["network"] == CLOSED
         with self.ledger.changing((("quota",), created["max_mail"])):
             pass
-        for who in (*self._readers, *self._posters, self._witness):
-            with self.ledger.changing((_thing(who), who.hostname)):
-                await self._enter(who)
-        self._hang_up()
+        try:
+            for who in (*self._readers, *self._posters, self._witness):
+                with self.ledger.changing((_thing(who), who.hostname)):
+                    await self._enter(who)
+        finally:
+            self._hang_up()
 
     # ── a life ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -94,10 +96,19 @@ class Siege:
         finally:
             for work in works:
                 work.cancel()
+            await asyncio.wait(works)
             self._hang_up()
 
     async def inspect(self, join: JoinUrl) -> None:
         """After a restart: AssertionError where something is missing, or half of something is there."""
+        try:
+            await self._inspect(join)
+        finally:
+            self._hang_up()
+
+    # ── what is there ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _inspect(self, join: JoinUrl) -> None:
         assert join == self._join
         nodes = (await self._order("nodes"))["nodes"]
         self._look_at_nodes(nodes)
@@ -121,9 +132,6 @@ class Siege:
         for reader in self._readers:
             await self._look_at_mail(reader, waiting[reader.hostname])
         await self._knock()
-        self._hang_up()
-
-    # ── what is there ─────────────────────────────────────────────────────────────────────────────────
 
     def _look_at_nodes(self, nodes: list[dict[str, Any]]) -> None:
         shown = {(each["network"], each["fingerprint"]): each for each in nodes}
