@@ -188,15 +188,21 @@ def agree(asker: Lab, approver: Lab, why: str = "IRB #2026-0142", *options: str)
 
 @contextmanager
 def under_way(
-    here: Region, sender: Lab, receiver: Lab, content: bytes, name: str = "model.bin"
+    here: Region,
+    sender: Lab,
+    receiver: Lab,
+    content: bytes,
+    name: str = "model.bin",
+    *,
+    after: int = ENOUGH,
 ) -> Iterator[tuple[Command, Path]]:
-    """The command that sends a file of this content, held up by the proxy in its middle, and that file; on
-    leaving everything goes on.
+    """The command that sends a file of this content, held up by the proxy ``after`` so many bytes, and that
+    file; on leaving everything goes on.
     """
     path = sender.folder / name
     path.write_bytes(content)
-    assert len(content) >= 3 * ENOUGH
-    here.proxy.hold(after=ENOUGH)
+    assert len(content) >= max(3 * ENOUGH, after + ENOUGH)
+    here.proxy.hold(after=after)
     try:
         command = sender.begin("send-file", receiver.hostname, name)
         here.proxy.await_held()

@@ -20,7 +20,11 @@ from tests.labs import Lab, eventually
 from tests.region import MIB, Region, region, under_way
 
 BIG = 64 * MIB  # more than is hashed before a byte must move
-WHOLE = 16 * MIB  # hashed to its end while it is held up
+WHOLE = 16 * MIB
+#: Of those, so much is let through before it is held up, and only then is all of it sure to be hashed: the
+#: sender hashes four chunks of 1 MiB ahead of the one that it sends, and more only if the receiver is slow to
+#: ask. Held up earlier, it would not read on until the lane is given up for dead, after a minute.
+PASSED = 12 * MIB
 SPARSE = 4096 * MIB
 CHANGED = "the file changed while it was sent"
 #: head -c 4294967296 /dev/zero | sha256sum
@@ -192,11 +196,12 @@ def test_what_was_opened_and_hashed_is_what_arrives(
     here: Region, a: Lab, b: Lab, big: bytes, change: Callable[[Path], None]
 ) -> None:
     whole, before = big[:WHOLE], bytes_read(a)
-    with under_way(here, a, b, whole) as (command, path):
+    with under_way(here, a, b, whole, after=PASSED) as (command, path):
         eventually(lambda: bytes_read(a) - before >= WHOLE, "all of it was read, and hashed")
         change(path)
     if change is appended and command.end().returncode != 0:
-        # What was counted as read came by a socket too, and the hash was not done: then it must be noticed.
+        # What was counted as read came by a socket too, or was read again to be sent, and the hash was not
+        # done: then it must be noticed.
         assert command.refusal().told == ("file_changed", 41)
         eventually(lambda: b.received() == [], "nothing is left of it")
         return
