@@ -68,7 +68,7 @@ def test_what_the_doctor_says_of_nodes_and_their_peers() -> None:
         two.ask("revoke", one.hostname, "--reason", "over")
         eventually(lambda: bool(one.agreements().ended), "the revocation arrives")
         ended = doctor(one, two.hostname, status=3)["peer"]
-        assert ended["detail"] == "the agreement with lab-b-trainer is over: they revoked it"
+        assert ended["detail"] == "the agreement with lab-b-trainer is over: they revoked it: over"
         assert "comity handshake" in ended["advice"]
         assert doctor(one, "nobody", status=3)["peer"]["status"] == "failed"
 

@@ -45,6 +45,7 @@ async def test_what_was_acknowledged_outlives_every_kill(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = tmp_path / "state"
+    sys.stdout.write(f"seed {SEED}\n")  # shown where it fails
     starting, began = 0, time.monotonic()
     async with nursery(tmp_path / "log") as server:
         await server.start("--state", str(state), "--listen", f"{HOST}:0")

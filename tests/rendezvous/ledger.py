@@ -3,6 +3,9 @@
 Of each thing the ledger holds the states that it may be in: one, as long as every answer came; two, while an
 answer is outstanding or after it was lost. Looking settles which: it has to be one of them, and stays that
 one from then on.
+
+Answers come on several connections, so what a request did may be seen, and undone by somebody else's request,
+before its own answer is heard: ``witness``.
 """
 
 from __future__ import annotations
@@ -29,9 +32,20 @@ class Uses:
     high: int = 0
 
 
+@dataclass(eq=False)
+class _Change:
+    """What one request, that has no answer yet, was to do to one thing."""
+
+    thing: Thing
+    state: State
+    before: set[State]
+    witnessed: bool = False
+
+
 class Ledger:
     def __init__(self) -> None:
         self._may: dict[Thing, set[State]] = {}
+        self._outstanding: list[_Change] = []
         self.uses: dict[int, Uses] = {}
         self.acknowledged = 0
 
@@ -55,24 +69,40 @@ class Ledger:
         Left normally, the request was acknowledged; by a Refusal, nothing has changed; by anything else,
         nobody knows.
         """
-        before = [(thing, self.may(thing)) for thing, _ in changes]
-        for thing, state in changes:
-            self._may[thing] = self.may(thing) | {state}
+        under_way = [_Change(thing, state, self.may(thing)) for thing, state in changes]
+        self._outstanding += under_way
+        for each in under_way:
+            self._may[each.thing] = each.before | {each.state}
         if use is not None:
             self.uses[use].high += 1
         try:
             yield
         except Refusal:
-            for thing, states in before:
-                self._settle(thing, states)
+            for each in under_way:
+                assert not each.witnessed, f"{each.thing} was seen as {each.state!r}, and that was refused"
+                self._settle(each.thing, each.before)
             if use is not None:
                 self.uses[use].high -= 1
             raise
-        for thing, state in changes:
-            self._settle(thing, {state})
+        finally:
+            for each in under_way:
+                self._outstanding.remove(each)
+        for each in under_way:
+            if not each.witnessed:
+                self._settle(each.thing, {each.state})
         if use is not None:
             self.uses[use].low += 1
         self.acknowledged += 1
+
+    def witness(self, thing: Thing, state: State) -> None:
+        """The server shows ``state`` while it works: who asked for it, and hears so later, learns nothing.
+
+        Without this, an answer that is heard late would take back what was asked of the thing since then.
+        """
+        self.look(thing, state)
+        for each in self._outstanding:
+            if each.thing == thing and each.state == state:
+                each.witnessed = True
 
     def look(self, thing: Thing, state: State) -> None:
         """The server shows ``state``."""

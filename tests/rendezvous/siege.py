@@ -197,6 +197,8 @@ class Siege:
         client = await self._enter(who)
         while not self._cut:
             mail = await client.mail()
+            # Its poster may hear only later that it was kept: that does not undo what follows here.
+            self.ledger.witness(_letter(who, mail), True)
             if self.dice.random() < 0.7:  # the others wait for another life
                 request = Acknowledge(id=1, sender=mail.sender, message_id=mail.message_id)
                 with self.ledger.changing((_letter(who, mail), None)):
