@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -28,7 +29,7 @@ from comity.transport.tlssocket import TlsSocket
 BEAT = b"." * 30  # as long as a node's
 
 
-class Caller:
+class Caller(ABC):
     """One connection; a beat and a measured question never overlap."""
 
     def __init__(self, server: JoinUrl, hostname: str, hear: Callable[[str], None]) -> None:
@@ -65,14 +66,14 @@ class Caller:
         except ComityError as error:
             self.ended = error
 
-    async def _connect(self, sock: socket.socket) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _connect(self, sock: socket.socket) -> None: ...
 
-    async def _echo(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _echo(self) -> None: ...
 
-    def _drop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _drop(self) -> None: ...
 
 
 class Framed(Caller):

@@ -11,41 +11,31 @@ from pathlib import Path
 import pytest
 
 from comity import limits
-from comity.control.exchange import SendResult
 from comity.errors import LinkLost, RemoteProtocolError
-from comity.identity.keys import PublicKey
 from comity.protocol.exchange.messages import Join, Type, encode_message, parse_message
 from comity.protocol.hello import EXCHANGE_PORT
 from comity.services.exchange.moving import MovingLane
 from tests.exchange_nodes import Node, acquaint
+from tests.exchange_pair import ExchangePair
 from tests.exchanges import SENDER
 from tests.integration.transport_rig import until
-from tests.lanes import End, MemoryLane, MemoryNet, Wire, World
+from tests.lanes import End, MemoryLane, Wire, World
 
 CHUNK = limits.SMALL_CHUNK_BYTES
 CHUNKS = 12
 
 
-class Pair:
+class Pair(ExchangePair):
     """Two nodes, a relay, and a punch that succeeds once so many chunks have travelled by it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.world = World()
-        self.world.path = "relay"
-        self.world.setup = self._link
-        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, pauses=(0.01, 0.01, 0.01))
-        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
-        acquaint(self.alice, self.bob)
-        self.alice.exchange.start()
-        self.bob.exchange.start()
-        self.content = os.urandom(CHUNKS * CHUNK + 7)
+        world = World()
+        world.path = "relay"
+        world.setup = self._link
+        super().__init__(folder, world, os.urandom(CHUNKS * CHUNK + 7))
         self.better_after = 2
         #: What the second link does to its frames, given the link and how many there were.
         self.second: Callable[[Wire, int, bytes], bytes] = lambda _wire, _count, frame: frame
-
-    def _net(self, key: PublicKey) -> MemoryNet:
-        return MemoryNet(self.world, key)
 
     def _link(self, wire: Wire) -> None:
         number, seen = len(self.world.wires), [0, 0]
@@ -73,24 +63,12 @@ class Pair:
             assert time.monotonic() < deadline, "no better path was looked for"
             time.sleep(0.01)
 
-    async def send(self) -> SendResult:
-        path = self.folder / "model"
-        path.write_bytes(self.content)
-        return await self.alice.send("bob", path)
-
-    async def arrived(self) -> None:
-        await self.world.nodes[self.bob.key].idle()
-        assert [Path(file.path).read_bytes() for file in await self.bob.files()] == [self.content]
-        assert [row.state for row in (*self.alice.rows(), *self.bob.rows())] == ["done", "done"]
-
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     made = Pair(tmp_path)
     yield made
-    await made.world.close()
-    made.alice.close()
-    made.bob.close()
+    await made.close()
 
 
 def kinds(wire: Wire) -> set[int]:

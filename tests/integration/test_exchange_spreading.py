@@ -12,39 +12,28 @@ from pathlib import Path
 import pytest
 
 from comity import limits
-from comity.control.exchange import SendResult
 from comity.errors import LinkLost, RemoteProtocolError, VerificationFailed
-from comity.identity.keys import PublicKey
 from comity.protocol.exchange.lanes import lanes_frame, lanes_wanted, parse_lanes
 from comity.protocol.exchange.messages import Type
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.spreading import SpreadLane
-from tests.exchange_nodes import Node, acquaint
+from tests.exchange_pair import ExchangePair
 from tests.exchanges import SENDER
-from tests.lanes import End, MemoryLane, MemoryNet, Wire, World
+from tests.lanes import End, MemoryLane, Wire, World
 
 LONG = 0.1  # seconds there and back
 
 
-class Far:
+class Far(ExchangePair):
     """Two nodes with a long line between them, on which the first lane is slow until it is joined."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.world = World()
-        self.world.round_trip = LONG
-        self.world.setup = self._link
-        self.alice = Node(folder / "alice", "alice", self._net, patience=60.0, pauses=(0.01, 0.01, 0.01))
-        self.bob = Node(folder / "bob", "bob", self._net, patience=60.0)
-        acquaint(self.alice, self.bob)
-        self.alice.exchange.start()
-        self.bob.exchange.start()
-        self.content = os.urandom(limits.LANES_BYTES + 7)
+        world = World()
+        world.round_trip = LONG
+        world.setup = self._link
+        super().__init__(folder, world, os.urandom(limits.LANES_BYTES + 7))
         #: What the further links do to their chunks, given the link and which of its chunks it is.
         self.chunk: Callable[[Wire, int, bytes], bytes] = lambda _wire, _count, frame: frame
-
-    def _net(self, key: PublicKey) -> MemoryNet:
-        return MemoryNet(self.world, key)
 
     def _link(self, wire: Wire) -> None:
         number, seen = len(self.world.wires), 0
@@ -73,24 +62,12 @@ class Far:
     def spread(self) -> bool:
         return any(frame[0] == Type.LANES for frame in self.world.wires[0].carried)
 
-    async def send(self) -> SendResult:
-        path = self.folder / "model"
-        path.write_bytes(self.content)
-        return await self.alice.send("bob", path)
-
-    async def arrived(self) -> None:
-        await self.world.nodes[self.bob.key].idle()
-        assert [Path(file.path).read_bytes() for file in await self.bob.files()] == [self.content]
-        assert [row.state for row in (*self.alice.rows(), *self.bob.rows())] == ["done", "done"]
-
 
 @pytest.fixture
 async def far(tmp_path: Path) -> AsyncIterator[Far]:
     made = Far(tmp_path)
     yield made
-    await made.world.close()
-    made.alice.close()
-    made.bob.close()
+    await made.close()
 
 
 def chunks(wire: Wire) -> int:
