@@ -108,7 +108,7 @@ class MemoryLane:
         self._end = end
         self.round_trip = 0.0
 
-    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None, more: bool = False) -> None:
         left = sum(map(len, parts))
         while pace is not None and left:
             self._end.wire.check()
@@ -128,7 +128,7 @@ class MemoryLane:
                 return None if taken is None else memoryview(bytearray(taken))
             self._end.wire.wait()
 
-    def ready(self) -> bool:
+    def ready(self, wait: float = 0.0) -> bool:
         with self._end.wire.condition:
             self._end.wire.check()
             return self._end.end_received or bool(self._end.wire.queues[1 - self._end.side])

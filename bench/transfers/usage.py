@@ -38,7 +38,7 @@ def peak_bytes(pid: int) -> int:
 
 
 class Watch:
-    """While it is open, looks every 20 ms at the roots' families; ``peak`` is the largest single process."""
+    """While it is open, looks every 50 ms at the roots' families; ``peak`` is the largest single process."""
 
     def __init__(self, roots: dict[str, int]) -> None:
         self._roots = roots
@@ -61,7 +61,7 @@ class Watch:
         self.cpu = sum(cpu_seconds(pid) - self._before[name] for name, pid in self._roots.items())
 
     def _look(self) -> None:
-        while not self._stopped.wait(0.02):
+        while not self._stopped.wait(0.05):
             self._sample()
 
     def _sample(self) -> None:

@@ -17,7 +17,7 @@ from comity.services.exchange.recovery import recover
 from tests.exchange_nodes import Node, acquaint, opened
 from tests.lanes import MemoryNet, Wire, World
 
-CHUNK = limits.SMALL_CHUNK_BYTES
+CHUNK = limits.RUNNING_CHUNK_BYTES
 IN_FLIGHT = 1  # chunks: the one on the wire; what had arrived counts
 
 

@@ -263,6 +263,44 @@ async def test_empty_and_tiny_parts_make_one_frame() -> None:
         assert await acceptor.read_frame(30_000) == (Kind.DATA, b"abc" + b"d" * 20_000 + b"e")
 
 
+async def test_a_small_frame_leaves_with_the_one_that_follows() -> None:
+    async with channels() as (dialler, acceptor):
+        dialler.to_thread()
+        acceptor.to_thread()
+        landings = Landings()
+
+        def received() -> bytes:
+            return bytes(acceptor.read_frame_blocking(landings, limits.LANE_FRAME_BYTES)[1])
+
+        dialler.write_frame_blocking(Kind.DATA, b"page", more=True)
+        dialler.write_frame_blocking(Kind.DATA, b"page", b"2", more=True)
+        assert not acceptor.readable(0.05)
+        with pytest.raises(LocalProtocolError):
+            dialler.to_loop()
+        sending = asyncio.create_task(
+            asyncio.to_thread(lambda: dialler.write_frame_blocking(Kind.DATA, b"head", CHUNK))
+        )
+        assert await asyncio.to_thread(lambda: [received() for _ in range(3)]) == [
+            b"page",
+            b"page2",
+            b"head" + CHUNK,
+        ]
+        await sending
+        dialler.write_frame_blocking(Kind.DATA, bytes(10_000), more=True)  # no small one: it has gone
+        assert len(await asyncio.to_thread(received)) == 10_000
+        dialler.to_loop()
+
+
+async def test_a_thread_can_wait_a_moment_for_what_is_on_its_way() -> None:
+    async with channels() as (dialler, acceptor):
+        acceptor.to_thread()
+        assert not acceptor.readable(0.01)
+        looking = asyncio.create_task(asyncio.to_thread(lambda: acceptor.readable(30)))
+        await dialler.write_frame(Kind.DATA, b"here it is")
+        assert await looking
+        assert acceptor.readable()
+
+
 async def test_a_frame_leaves_as_fast_as_its_pace_lets_it() -> None:
     asked: list[int] = []
 

@@ -32,7 +32,7 @@ def test_it_holds_the_package_and_its_metadata(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (points,) = [name for name in names if name.endswith("entry_points.txt")]
-        assert "comity = comity.cli.app:main" in archive.read(points).decode()
+        assert "comity = comity.cli.program:run" in archive.read(points).decode()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"comity"}
     assert "comity/py.typed" in names
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/comity").rglob("*.py")}

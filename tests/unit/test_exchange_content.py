@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -186,6 +187,27 @@ def test_what_was_hashed_is_still_in_memory_until_its_room_is_needed(path: Path)
     assert bytes(last) == data[7 * CHUNK :]
     hasher.give_back()
     assert hasher.take(7 * CHUNK, CHUNK) is None
+    os.close(descriptor)
+
+
+def test_what_is_sent_as_it_is_hashed_is_read_once(path: Path) -> None:
+    """However slow the network is: whoever hashes waits for it."""
+    data = os.urandom(12 * CHUNK)
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    content = Content(descriptor)
+    hasher = hasher_of(content)
+    worker = threading.Thread(target=hasher.run)
+    worker.start()
+    for number in range(12):
+        assert isinstance(taken(hasher), Hashed)
+        piece = hasher.take(number * CHUNK, CHUNK)
+        assert piece is not None
+        time.sleep(0.005)  # longer than hashing takes
+        assert piece == data[number * CHUNK : (number + 1) * CHUNK]
+        hasher.give_back()
+    assert isinstance(taken(hasher), ContentHashed)
+    worker.join(10)
     os.close(descriptor)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -30,6 +31,7 @@ from comity.identity.envelope import PAYLOAD_TYPE, Envelope, pae
 from comity.identity.fingerprint import Fingerprint
 
 KEY_BYTES = 32
+_KEYS_KNOWN = 4096  # that were found good, and are not computed again
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 #: DER of SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING of 32 bytes }, up to the bits.
@@ -69,6 +71,7 @@ class BadSignature(RemoteProtocolError):
     default_hint = "compare fingerprints with your partner by phone (comity card)"
 
 
+@lru_cache(_KEYS_KNOWN)
 def _check_point(raw: bytes) -> None:
     """InvalidKey unless ``raw`` is the canonical encoding of a curve point that is not of small order.
 

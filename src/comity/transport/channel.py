@@ -55,6 +55,7 @@ class SecureChannel:
         self._reading = False
         self._head = bytearray()  # of the frame being read: a cancelled read goes on where it stopped
         self._body = bytearray()
+        self._held = b""  # frames of a thread that leave with the next one
         self._sent = 0  # TLS records
         self._received = 0
 
@@ -157,11 +158,23 @@ class SecureChannel:
 
     def to_loop(self) -> None:
         """In the loop: take the channel back, which the thread has left. LinkLost if it has ended."""
+        if self._held:
+            raise LocalProtocolError("a thread left a link before a frame had gone")
         self._socket.to_loop()
 
-    def write_frame_blocking(self, kind: Kind, *parts: Buffer, pace: Pace | None = None) -> None:
-        """One frame from a thread, large parts uncopied, as fast as ``pace`` lets it go. LinkLost."""
-        head = header(kind, sum(map(size_of, parts)))
+    def write_frame_blocking(
+        self, kind: Kind, *parts: Buffer, pace: Pace | None = None, more: bool = False
+    ) -> None:
+        """One frame from a thread, large parts uncopied, as fast as ``pace`` lets it go. LinkLost.
+
+        A small one waits for the next where ``more`` says that there is one: they share a TLS record.
+        """
+        size = sum(map(size_of, parts))
+        head = self._held + header(kind, size)
+        if more and len(head) + size <= RECORD_BYTES // 2:
+            self._held = b"".join((head, *parts))
+            return
+        self._held = b""
         with self._socket.entered():
             for piece in _pieces(head, parts):
                 sent = allowed = 0
@@ -187,10 +200,12 @@ class SecureChannel:
         """Seconds to the next machine and back; 0 where the kernel doesn't say."""
         return round_trip(self._socket.sock)
 
-    def readable(self) -> bool:
-        """From a thread: whether the peer sent something that was not read yet. LinkLost."""
+    def readable(self, wait: float = 0.0) -> bool:
+        """From a thread: whether the peer sent something that was not read yet, or does within ``wait``
+        seconds. LinkLost.
+        """
         with self._socket.entered():
-            return self._socket.connection.pending() > 0 or self._socket.arrived()
+            return self._socket.connection.pending() > 0 or self._socket.arrived(wait)
 
     # ── anywhere ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -58,10 +58,11 @@ class Lane(Protocol):
     def round_trip(self) -> float:
         """The least seconds to the next machine and back that were seen of late; 0 where nobody knows."""
 
-    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None, more: bool = False) -> None:
         """One DATA frame whose body is the parts joined, at most ``limits.LANE_FRAME_BYTES``.
 
-        ``pace`` says how fast; without it as fast as the line takes it.
+        ``pace`` says how fast; without it as fast as the line takes it. ``more``: another frame follows at
+        once, and this one may wait to leave with it.
         """
 
     def receive(self) -> memoryview | None:
@@ -71,8 +72,11 @@ class Lane(Protocol):
         received, so that they can be worked on while others arrive; a smaller one until the next call.
         """
 
-    def ready(self) -> bool:
-        """Whether something of the peer's has arrived, so that ``receive`` need not wait for it to begin."""
+    def ready(self, wait: float = 0.0) -> bool:
+        """Whether something of the peer's has arrived, so that ``receive`` need not wait for it to begin.
+
+        It may look for up to ``wait`` seconds; at least once.
+        """
 
     def end(self) -> None:
         """Send END, after which only ``receive`` and ``finish`` follow."""

@@ -52,12 +52,16 @@ class Landing:
                 self.reads += 1
             return
         read, ssl, pointer = _lib.SSL_read, connection._ssl, self._pointer
-        while (at := self._landed) < size:
-            count: int = read(ssl, pointer + at, size - at)
-            if count <= 0:
-                connection._raise_ssl_error(ssl, count)
-            self._landed = at + count
-            self.reads += 1
+        at, reads = self._landed, self.reads
+        try:
+            while at < size:
+                count: int = read(ssl, pointer + at, size - at)
+                if count <= 0:
+                    connection._raise_ssl_error(ssl, count)
+                at += count
+                reads += 1
+        finally:
+            self._landed, self.reads = at, reads
 
     def _allocate(self, size: int) -> None:
         self._memory = bytearray(size)

@@ -41,14 +41,14 @@ class LinkLane:
     def round_trip(self) -> float:
         return self._channel.round_trip
 
-    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None, more: bool = False) -> None:
         self._require()
         self._tally.check_sending()
         size = sum(map(size_of, parts))
         if size > limits.LANE_FRAME_BYTES:
             raise LocalProtocolError(f"a frame of {size} bytes for a lane")
         try:
-            self._channel.write_frame_blocking(Kind.DATA, *parts, pace=pace)
+            self._channel.write_frame_blocking(Kind.DATA, *parts, pace=pace, more=more)
         except ComityError:
             self.abort()
             raise
@@ -62,9 +62,9 @@ class LinkLane:
             self.abort()
             raise
 
-    def ready(self) -> bool:
+    def ready(self, wait: float = 0.0) -> bool:
         self._require()
-        return self._tally.end_received or self._channel.readable()
+        return self._tally.end_received or self._channel.readable(wait)
 
     def end(self) -> None:
         self._require()

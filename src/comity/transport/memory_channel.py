@@ -77,7 +77,9 @@ class MemoryChannel(SecureChannel):
         if self._over:
             raise LinkLost("the link was ended on this side")
 
-    def write_frame_blocking(self, kind: Kind, *parts: Buffer, pace: Pace | None = None) -> None:
+    def write_frame_blocking(
+        self, kind: Kind, *parts: Buffer, pace: Pace | None = None, more: bool = False
+    ) -> None:
         left = sum(map(size_of, parts))
         while pace is not None and left:
             left -= pace(left)
@@ -94,7 +96,7 @@ class MemoryChannel(SecureChannel):
     def round_trip(self) -> float:
         return 0.0
 
-    def readable(self) -> bool:
+    def readable(self, wait: float = 0.0) -> bool:
         # What a thread finds depends on the machine's pace; saying no is always right, and repeats.
         self._require(thread=True)
         return False

@@ -18,8 +18,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import ParamSpec, TypeVar
 
 from OpenSSL import SSL
@@ -50,6 +50,9 @@ class TlsSocket:
         self._threads = 0
         self._ended = False
         self._blocking = False
+        self._entry = _Entry(self)
+        self._poll = select.poll()  # a thread's
+        self._poll.register(sock, select.POLLIN)
 
     @property
     def ended(self) -> bool:
@@ -143,25 +146,28 @@ class TlsSocket:
         self.sock.setblocking(False)
         self._blocking = False
 
-    def arrived(self) -> bool:
-        """A thread that has ``entered``: whether the socket has something to read, or has ended."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
+    def arrived(self, wait: float) -> bool:
+        """A thread that has ``entered``: whether the socket has something to read, or has ended, or will
+        within ``wait`` seconds.
+        """
+        return bool(self._poll.poll(wait * 1000))
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> AbstractContextManager[None]:
         """Any thread: around its OpenSSL calls. LinkLost where the link has ended."""
+        return self._entry
+
+    def enter(self) -> None:
+        """Implements ``entered``."""
         with self._lock:
             self._check()
             self._threads += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._threads -= 1
-                if self._ended and not self._threads:
-                    self.sock.close()
+
+    def leave(self) -> None:
+        """Implements ``entered``."""
+        with self._lock:
+            self._threads -= 1
+            if self._ended and not self._threads:
+                self.sock.close()
 
     def abort(self) -> None:
         """End at once, without close_notify. Any thread while blocking, else the loop's; idempotent."""
@@ -193,6 +199,19 @@ class TlsSocket:
     def _check(self) -> None:
         if self._ended:
             raise LinkLost(ENDED_HERE)
+
+
+class _Entry(AbstractContextManager[None]):
+    """A socket's, for all who enter it: a chunk takes several entries, and a generator for each costs."""
+
+    def __init__(self, socket: TlsSocket) -> None:
+        self._socket = socket
+
+    def __enter__(self) -> None:
+        self._socket.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.leave()
 
 
 def cause(error: SSL.Error) -> str:

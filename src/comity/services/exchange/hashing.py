@@ -1,7 +1,8 @@
 """The file is hashed ahead of the network, in a thread of its own, and read only once where that is possible.
 
-What was read to be hashed is usually sent next, so the last few chunks stay in memory until they are sent or
-their room is needed: a slow network finds them gone, and reads them again.
+What was read to be hashed is usually sent next, so it stays in memory until it is sent. Where the peer
+answers late or has some of it, room is needed before that: then the oldest goes, and is read again if it is
+wanted.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from comity.services.exchange.planning import Plan
 
 HashEvent = Hashed | ContentHashed | Trouble
 
-_HASHED_AHEAD = 4  # chunks; the machine lets pages run ahead by itself
-_KEPT = 4  # chunks in memory: one is being hashed, one sent
+_HASHED_AHEAD = 2  # chunks; the machine lets pages run ahead by itself
+_KEPT = _HASHED_AHEAD + 2  # chunks in memory: one is being hashed, one sent, and none is read twice
 _POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
 
 
@@ -30,7 +31,10 @@ class Hasher:
     def __init__(self, content: Outgoing, plan: Plan) -> None:
         self._content = content
         self._plan = plan
-        self._ready: queue.Queue[HashEvent] = queue.Queue(maxsize=_HASHED_AHEAD)
+        self._ready: queue.SimpleQueue[HashEvent] = queue.SimpleQueue()
+        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()  # free ones in ``_ready``
+        for _ in range(_HASHED_AHEAD):
+            self._places.put(None)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, memoryview] = OrderedDict()  # by offset, the oldest first
@@ -48,9 +52,11 @@ class Hasher:
     def next(self, timeout: float) -> HashEvent | None:
         """What was hashed next; None where nothing is within ``timeout`` seconds."""
         try:
-            return self._ready.get(timeout=timeout)
+            event = self._ready.get(timeout=timeout)
         except queue.Empty:
             return None
+        self._places.put(None)
+        return event
 
     def take(self, offset: int, length: int) -> memoryview | None:
         """The chunk there, if it is still in memory; it stays until ``give_back``."""
@@ -102,8 +108,9 @@ class Hasher:
     def _put(self, event: HashEvent) -> bool:
         while not self._stopped.is_set():
             try:
-                self._ready.put(event, timeout=_POLL)
-            except queue.Full:
+                self._places.get(timeout=_POLL)
+            except queue.Empty:
                 continue
+            self._ready.put(event)
             return True
         return False

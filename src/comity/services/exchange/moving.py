@@ -61,10 +61,10 @@ class MovingLane:
             unused.abort()
         return True
 
-    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None, more: bool = False) -> None:
         if self._leads and self._take_coming():
             self._receiving.end()
-        self._sending.send(*parts, pace=pace)
+        self._sending.send(*parts, pace=pace, more=more)
 
     def receive(self) -> memoryview | None:
         if self._ahead is not None:
@@ -76,11 +76,11 @@ class MovingLane:
             if body is not None or not self._follow():
                 return body
 
-    def ready(self) -> bool:
+    def ready(self, wait: float = 0.0) -> bool:
         if self._ahead is not None:
             return True
         # An END that leads to the other lane is nothing to be received: look what is behind it.
-        while self._receiving.ready():
+        while self._receiving.ready(wait):
             if self._coming is None and self._sending is self._receiving:
                 return True
             self._ahead = self._receiving.receive()

@@ -39,7 +39,9 @@ def plan(content: Readable, *, sparse: bool, basis: str | None) -> Plan:
     """Raises what reading ``content`` raises."""
     if basis is not None:
         return Plan(CONTENT, inner_edges(content), basis)
-    return Plan(CONTENT if sparse else RUNNING, equal_edges(content.size))
+    if sparse:
+        return Plan(CONTENT, equal_edges(content.size))
+    return Plan(RUNNING, equal_edges(content.size, limits.RUNNING_CHUNK_BYTES))
 
 
 def inner_edges(content: Readable) -> Edges:

@@ -62,6 +62,8 @@ from comity.services.exchange.worker import Worker
 from comity.storage.parts import Part
 from comity.transport.interface import Lane
 
+_MOMENT = 0.002  # seconds: more often than not, the next frame is on its way
+
 #: Raises VerificationFailed where a complete part is not what was agreed; is to call its last argument often.
 Check = Callable[[Part, Commit, Callable[[], None]], None]
 
@@ -159,7 +161,7 @@ class Receiving:
 
     def _next(self, assembly: Assembly, worker: Worker) -> Commit | Failed | None:
         """Take one frame, or judge a chunk while there is none."""
-        if self._in_hand and (self._full() or not self._lane.ready()):
+        if self._in_hand and (self._full() or not self._lane.ready(_MOMENT)):
             return self._judge(assembly, worker)
         try:
             body = self._lane.receive()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import zip_longest
 
 from comity import limits
 from comity.clock import Clock
@@ -104,10 +105,11 @@ class Sending:
         return MessageReceived(bytes(body))
 
     def _step(self, event: SenderEvent) -> Delivered | Failed | None:
-        for output in self._machine.handle(event, self._clock.now()):
+        outputs = self._machine.handle(event, self._clock.now())
+        for output, following in zip_longest(outputs, outputs[1:]):
             match output:
                 case Send():
-                    self._lane.send(output.body)
+                    self._lane.send(output.body, more=isinstance(following, SendChunk))
                 case SendChunk():
                     try:
                         self._send_chunk(output)

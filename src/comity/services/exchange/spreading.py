@@ -79,15 +79,15 @@ class SpreadLane:
         with self._lock:
             self._due = bool(self._extra)
 
-    def send(self, *parts: Buffer, pace: Pace | None = None) -> None:
+    def send(self, *parts: Buffer, pace: Pace | None = None, more: bool = False) -> None:
         if not self._leads:
-            self.first.send(*parts, pace=pace)
+            self.first.send(*parts, pace=pace, more=more)
             return
         if self._due and not self._turns:
             numbers = tuple(sorted(self._extra))
             self.first.send(lanes_frame(numbers))
             self._begin(numbers)
-        self._here().send(*parts, pace=pace)
+        self._here().send(*parts, pace=pace, more=more)
         self._pass_on(sum(map(size_of, parts)))
 
     def receive(self) -> memoryview | None:
@@ -100,8 +100,8 @@ class SpreadLane:
         self._pass_on(0 if body is None else len(body))
         return body
 
-    def ready(self) -> bool:
-        return (self.first if self._leads else self._here()).ready()
+    def ready(self, wait: float = 0.0) -> bool:
+        return (self.first if self._leads else self._here()).ready(wait)
 
     def end(self) -> None:
         for lane in self._turns or (self.first,):
