@@ -12,10 +12,12 @@ import queue
 import threading
 from collections import OrderedDict
 
+from comity.clock import Clock
 from comity.errors import ComityError
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
 from comity.protocol.exchange.manifest import RUNNING, Entry, digest_text
 from comity.services.exchange.content import Outgoing
+from comity.services.exchange.hashes import Begun, Hashes
 from comity.services.exchange.planning import Plan
 
 HashEvent = Hashed | ContentHashed | Trouble
@@ -28,9 +30,13 @@ _POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
 class Hasher:
     """Hashes a content's chunks in one thread (``run``) for another, which calls everything else."""
 
-    def __init__(self, content: Outgoing, plan: Plan) -> None:
+    def __init__(self, content: Outgoing, plan: Plan, hashes: Hashes, clock: Clock) -> None:
+        """``hashes``: what is known already, and is to be remembered."""
+        self.recalled = False  # whether some was known
         self._content = content
         self._plan = plan
+        self._hashes = hashes
+        self._clock = clock
         self._ready: queue.SimpleQueue[HashEvent] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()  # free ones in ``_ready``
         for _ in range(_HASHED_AHEAD):
@@ -77,22 +83,47 @@ class Hasher:
         self._stopped.set()
 
     def _hash(self) -> None:
-        listing = self._content.listing
-        whole = hashlib.sha256(listing.encoded if listing else b"")
-        running = self._plan.digests == RUNNING
-        for offset, length in self._plan.edges:
-            buffer = self._room()
-            piece = buffer[:length]
-            self._content.read_into(offset, piece)
+        if self._plan.digests == RUNNING:
+            begun, started = self._hashes.begin(self._content), self._clock.now()
+            self.recalled = len(begun) > 0
+            try:
+                ended = self._run_through(begun)
+            finally:
+                self._hashes.keep(self._content, begun, started)
+        else:
+            begun = Begun.of(self._content)
+            ended = self._each_alone(begun)
+        if ended:
             self._content.check_unchanged()
-            whole.update(piece)
-            digest = whole.copy().digest() if running else hashlib.sha256(piece).digest()
-            with self._lock:
-                self._kept[offset] = buffer
+            self._put(ContentHashed(digest_text(begun.whole())))
+
+    def _run_through(self, begun: Begun) -> bool:
+        """Running digests. What is known is not even read: who sends it reads what the peer wants of it."""
+        known = len(begun)
+        for index, (offset, length) in enumerate(self._plan.edges):
+            digest = begun.digest(index) if index < known else begun.add(self._read(offset, length))
             if not self._put(Hashed((Entry(length, digest),))):
-                return
+                return False
+        return True
+
+    def _each_alone(self, whole: Begun) -> bool:
+        """Digests of content."""
+        for offset, length in self._plan.edges:
+            piece = self._read(offset, length)
+            whole.add(piece)
+            if not self._put(Hashed((Entry(length, hashlib.sha256(piece).digest()),))):
+                return False
+        return True
+
+    def _read(self, offset: int, length: int) -> memoryview:
+        """A chunk, which stays in memory. It is what it was when the content was opened."""
+        buffer = self._room()
+        piece = buffer[:length]
+        self._content.read_into(offset, piece)
         self._content.check_unchanged()
-        self._put(ContentHashed(digest_text(whole.digest())))
+        with self._lock:
+            self._kept[offset] = buffer
+        return piece
 
     def _room(self) -> memoryview:
         """Memory for a chunk: fresh, given back, or the oldest that nobody took."""

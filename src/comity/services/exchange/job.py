@@ -33,6 +33,7 @@ from comity.storage.exchange import Outcome
 class Job:
     """``limit``: bytes a second. ``begun``: the peer accepted it, now or before, so that it can be continued;
     ``fresh``: not before. ``queued``: it is tried again by itself, whether it ever began or not.
+    ``recalled``: some of its hashes were remembered.
     """
 
     around: Surroundings
@@ -47,6 +48,7 @@ class Job:
     begun: bool
     fresh: bool
     queued: bool = False
+    recalled: bool = False
 
     @property
     def meter(self) -> Meter:

@@ -28,6 +28,7 @@ from comity.identity.keys import PublicKey
 from comity.protocol.exchange.events import Delivered, Failed, MessageReceived, Send, Started
 from comity.protocol.exchange.sender import Sender
 from comity.protocol.hello import EXCHANGE_PORT
+from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.job import Job
 from comity.services.exchange.moving import MovingLane
 from comity.services.exchange.offering import make_offering
@@ -78,8 +79,11 @@ class Outbox:
         job = await begin()
         taken_up = job.begun
         outcome = await self._carry(job)
-        if isinstance(outcome, Failed) and taken_up and isinstance(outcome.error, VerificationFailed):
-            # What the peer has of it is something else: the file changed since. From the beginning, then.
+        again = taken_up or job.recalled
+        if isinstance(outcome, Failed) and again and isinstance(outcome.error, VerificationFailed):
+            # What the peer has of it, or what is remembered, is something else: the file changed since. From
+            # the beginning, then.
+            self._around.hashes.forget(job.content)
             job.failed(outcome.error)
             job = await begin()
             outcome = await self._carry(job)
@@ -212,7 +216,8 @@ class Outbox:
             job.begun = True
             lane = SpreadLane(MovingLane(stream.lane(), leads=True), leads=True)
             place = self._pacer.join(job.peer.key.hex, job.limit)
-            sending = Sending(machine, job.content, job.plan, lane, job.meter, around.clock, place)
+            hasher = Hasher(job.content, job.plan, around.hashes, around.clock)
+            sending = Sending(machine, job.content, hasher, lane, job.meter, around.clock, place)
             try:
                 async with (
                     seeking(around, job.offer, lane.first),
@@ -222,6 +227,7 @@ class Outbox:
             finally:
                 place.leave()
                 lane.close()
+                job.recalled = hasher.recalled
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience

@@ -35,20 +35,19 @@ from comity.protocol.exchange.sender import Need, Sender, State
 from comity.services.exchange.content import Outgoing
 from comity.services.exchange.hashing import Hasher
 from comity.services.exchange.pacer import Place
-from comity.services.exchange.planning import Plan
 from comity.services.exchange.progress import Meter
 from comity.services.exchange.threads import Threads
 from comity.transport.interface import Lane
 
 
 class Sending:
-    """An accepted transfer of ``content`` over ``lane``."""
+    """An accepted transfer of ``content``, which ``hasher`` hashes, over ``lane``."""
 
     def __init__(
         self,
         machine: Sender,
         content: Outgoing,
-        plan: Plan,
+        hasher: Hasher,
         lane: Lane,
         meter: Meter,
         clock: Clock,
@@ -61,7 +60,7 @@ class Sending:
         self._clock = clock
         self._place = place
         self._sent_before = meter.sent  # in earlier attempts
-        self._hasher = Hasher(content, plan)
+        self._hasher = hasher
         self._chunk = memoryview(b"")  # for what has to be read again
 
     def run(self, threads: Threads) -> Delivered | Failed:
@@ -126,6 +125,7 @@ class Sending:
                 self._chunk = memoryview(bytearray(chunk.length))
             piece = self._chunk[: chunk.length]
             self._content.read_into(chunk.offset, piece)
+            self._content.check_unchanged()
         self._count()
         self._lane.send(chunk_header(chunk.index), piece, pace=self._pace)
         self._place.pause()

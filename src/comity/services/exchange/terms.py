@@ -9,7 +9,6 @@ the sender, or whoever gave it a signature to send along.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +31,7 @@ from comity.policy.operation import Operation
 from comity.protocol.charter.statements import claimed_issuer
 from comity.protocol.exchange.described import Described
 from comity.protocol.exchange.events import Commit
+from comity.protocol.exchange.layout import equal_edges
 from comity.protocol.exchange.manifest import digest_text
 from comity.protocol.exchange.messages import Offer
 from comity.protocol.statements import ArtifactSignature
@@ -41,8 +41,6 @@ from comity.services.exchange.progress import Meter
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.storage.parts import Part
-
-_PIECE = limits.MIB
 
 
 def sign(around: Surroundings, request: SignArtifactRequest) -> SignArtifactResult:
@@ -76,7 +74,7 @@ async def describe(
     if not around.guard.governs(peer):
         return None
     stop = threading.Event()
-    reading = threads.begin(lambda: _read(content, name, stop))
+    reading = threads.begin(lambda: _read(around, content, name, stop))
     try:
         digest, kind = await asyncio.shield(reading)
     except asyncio.CancelledError:
@@ -166,17 +164,20 @@ def check_content(offer: Offer, part: Part, commit: Commit, tick: Callable[[], N
         )
 
 
-def _read(content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str]:
+def _read(around: Surroundings, content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str]:
     """Digest and format of a whole artifact."""
-    listing = content.listing
-    whole = hashlib.sha256(listing.encoded if listing else b"")
-    buffer = memoryview(bytearray(min(max(1, content.size), _PIECE)))
-    for offset in range(0, content.size, _PIECE):
+    begun, started = around.hashes.begin(content), around.clock.now()
+    known = len(begun)
+    edges = equal_edges(content.size, limits.RUNNING_CHUNK_BYTES)
+    buffer = memoryview(bytearray(edges.longest))
+    for index, (offset, length) in enumerate(edges):
         if stop.is_set():
             raise TransferFailed("it was cancelled here")
-        piece = buffer[: min(_PIECE, content.size - offset)]
-        content.read_into(offset, piece)
-        whole.update(piece)
+        if index >= known:
+            content.read_into(offset, buffer[:length])
+            content.check_unchanged()
+            begun.add(buffer[:length])
+    around.hashes.keep(content, begun, started)
 
     def read(offset: int, length: int) -> bytes:
         data = bytearray(max(0, min(length, content.size - offset)))
@@ -184,9 +185,9 @@ def _read(content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str
         return bytes(data)
 
     # A folder has no format: files that are harmless one after another need not be so one by one.
-    kind = "" if listing else format_of(read, content.size, name) or ""
+    kind = "" if content.listing else format_of(read, content.size, name) or ""
     content.check_unchanged()
-    return digest_text(whole.digest()), kind
+    return digest_text(begun.whole()), kind
 
 
 def _signer(around: Surroundings, size: int, content: Described, peer: PublicKey) -> str | None:
