@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from comity import limits
 from comity.errors import TransferFailed
+from comity.transport.landing import Landings
 from tests.exchange_nodes import Node, acquaint
 from tests.integration import transport_nodes
 from tests.integration.transport_rig import until
@@ -57,6 +60,32 @@ async def test_files_travel_and_links_are_used_again(pair: Pair, tmp_path: Path)
         newest, *_ = await pair.bob.files()
         assert Path(newest.path).read_bytes() == content
     assert pair.wires[0].network.drop(pair.bob.key) == 1  # one link carried all three
+
+
+async def test_a_lane_gives_its_memory_back_at_once(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the collector, which comes seldom where little else happens: it counts objects, not bytes."""
+    there: weakref.WeakSet[Landings] = weakref.WeakSet()
+    ever = 0
+    begin = Landings.__init__
+
+    def begun(self: Landings) -> None:
+        nonlocal ever
+        begin(self)
+        there.add(self)
+        ever += 1
+
+    monkeypatch.setattr(Landings, "__init__", begun)
+    gc.disable()
+    try:
+        for number in range(3):
+            path = write(tmp_path / f"file-{number}", os.urandom(2 * CHUNK))
+            await pair.alice.send("bob", path)
+            await until(lambda: not there)
+        assert ever == 6
+    finally:
+        gc.enable()
 
 
 async def test_a_refusal_leaves_the_link_usable(pair: Pair, tmp_path: Path) -> None:

@@ -147,9 +147,11 @@ class LinkStream:
 
     def settle(self) -> None:
         """Take the link back from the lane if its thread is done; soon after, it is called by itself."""
-        if self._state is not _State.LANE or self._lane is None or not self._lane.over:
+        lane = self._lane
+        if self._state is not _State.LANE or lane is None or not lane.over:
             return
-        if self._lane.finished:
+        self._lane = None  # it knows this stream; its memory, megabytes, is not to wait for the collector
+        if lane.finished:
             try:
                 self._channel.to_loop()
             except LinkLost:  # dropped in the meantime
