@@ -91,6 +91,22 @@ def test_the_second_time_nothing_is_read(path: Path, descriptor: int, hashes: Ha
     assert first[-1] == ContentHashed(digest(path.read_bytes()))
 
 
+def test_what_is_known_is_read_ahead_where_all_of_it_is_wanted(
+    path: Path, descriptor: int, hashes: Hashes
+) -> None:
+    first = run(hasher_of(Content(descriptor), hashes))
+    hasher = hasher_of(Content(descriptor), hashes)
+    worker = threading.Thread(target=hasher.run, args=(True,))
+    worker.start()
+    for number, expected in enumerate(first[:-1]):
+        assert hasher.next(10) == expected
+        piece = hasher.take(number * CHUNK, min(CHUNK, 7 * CHUNK + 5 - number * CHUNK))
+        assert piece == path.read_bytes()[number * CHUNK : (number + 1) * CHUNK]
+        hasher.give_back()
+    assert hasher.next(10) == first[-1]
+    worker.join(10)
+
+
 @pytest.mark.parametrize("before", [1, 3, 8])
 def test_hashing_goes_on_where_it_ended(path: Path, descriptor: int, hashes: Hashes, before: int) -> None:
     whole = run(hasher_of(Content(descriptor), Hashes()))

@@ -110,6 +110,11 @@ class Sender:
         return Need.CONTENT if hashing and room else Need.PEER
 
     @property
+    def all_wanted(self) -> bool:
+        """Whether the peer has asked for everything in one word."""
+        return self._all
+
+    @property
     def bytes_skipped(self) -> int:
         """Logical bytes that the peer looked at and did not ask for: it has them."""
         return self.manifest.offset(self._judged) - self._asked_bytes

@@ -48,10 +48,13 @@ class Hasher:
         self._made = 0
         self._taken: int | None = None
 
-    def run(self) -> None:
-        """Every chunk, then the whole, or the first trouble; returns early once ``stop`` was called."""
+    def run(self, all_wanted: bool = False) -> None:
+        """Every chunk, then the whole, or the first trouble; returns early once ``stop`` was called.
+
+        ``all_wanted``: every chunk will be sent, so that even those whose hashes are known are read ahead.
+        """
         try:
-            self._hash()
+            self._hash(all_wanted)
         except ComityError as error:
             self._put(Trouble(error))
 
@@ -82,12 +85,12 @@ class Hasher:
         """Nobody asks for more."""
         self._stopped.set()
 
-    def _hash(self) -> None:
+    def _hash(self, all_wanted: bool) -> None:
         if self._plan.digests == RUNNING:
             begun, started = self._hashes.begin(self._content), self._clock.now()
             self.recalled = len(begun) > 0
             try:
-                ended = self._run_through(begun)
+                ended = self._run_through(begun, all_wanted)
             finally:
                 self._hashes.keep(self._content, begun, started)
         else:
@@ -97,11 +100,16 @@ class Hasher:
             self._content.check_unchanged()
             self._put(ContentHashed(digest_text(begun.whole())))
 
-    def _run_through(self, begun: Begun) -> bool:
-        """Running digests. What is known is not even read: who sends it reads what the peer wants of it."""
+    def _run_through(self, begun: Begun, all_wanted: bool) -> bool:
+        """Running digests. What is known is not even read, unless it is sure to be wanted."""
         known = len(begun)
         for index, (offset, length) in enumerate(self._plan.edges):
-            digest = begun.digest(index) if index < known else begun.add(self._read(offset, length))
+            if index >= known:
+                digest = begun.add(self._read(offset, length))
+            else:
+                digest = begun.digest(index)
+                if all_wanted:
+                    self._read(offset, length)
             if not self._put(Hashed((Entry(length, digest),))):
                 return False
         return True

@@ -65,7 +65,7 @@ class Sending:
 
     def run(self, threads: Threads) -> Delivered | Failed:
         """Move everything, and finish the link whatever came of it. LinkLost, RemoteProtocolError."""
-        hashing = threads.start(self._hasher.run)
+        hashing = threads.start(self._hasher.run, self._machine.all_wanted)
         try:
             if self._machine.listing_wanted and self._content.listing is not None:
                 self._lane.send(LISTING_HEADER, self._content.listing.encoded)
