@@ -101,7 +101,8 @@ def test_what_is_known_is_read_ahead_where_all_of_it_is_wanted(
     for number, expected in enumerate(first[:-1]):
         assert hasher.next(10) == expected
         piece = hasher.take(number * CHUNK, min(CHUNK, 7 * CHUNK + 5 - number * CHUNK))
-        assert piece == path.read_bytes()[number * CHUNK : (number + 1) * CHUNK]
+        assert piece is not None
+        assert bytes(piece) == path.read_bytes()[number * CHUNK : (number + 1) * CHUNK]
         hasher.give_back()
     assert hasher.next(10) == first[-1]
     worker.join(10)
