@@ -28,7 +28,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench
 
 from performance.page import machine, write_part  # noqa: E402  the path is set above
 from transfers.report import Row, page, table  # noqa: E402  the path is set above
-from transfers.rivals import Ceiling, Comity, Cp, Further, Rival, Rsync, Run, Scp, Ssh, remove  # noqa: E402  likewise
+from transfers.rivals import Ceiling, Comity, Cp, Rival, Rsync, Run, Scp, Ssh, remove  # noqa: E402  likewise
 from transfers.stage import Nodes  # noqa: E402  likewise
 from transfers.wormhole import Named, Wormhole  # noqa: E402  likewise
 
@@ -97,7 +97,6 @@ def stage(place: Path) -> Iterator[tuple[Path, list[Rival]]]:
     rivals: list[Rival] = [
         Comity(nodes, "direct"),
         Comity(nodes, "relay"),
-        Further(nodes),
         Ceiling(raw=True),
         Ceiling(raw=False),
         Scp(ssh),

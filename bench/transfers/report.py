@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfers.rivals import FURTHER, Run
+from transfers.rivals import Run
 
 #: Place, size, whom to compare with, and how many times as fast.
 AIMS = (
@@ -81,10 +81,8 @@ def goals(rows: list[Row]) -> list[str]:
     found = ["| aim | measured |", "|---|---|"]
     for place, size, other, aim in AIMS:
         mine, theirs = median.get((place, size, "comity, direct")), median.get((place, size, other))
-        further = median.get((place, size, FURTHER))
         if mine and theirs:
-            also = f"; to a further partner {theirs / further:.2f} ×" if further else ""
-            found.append(f"| {size} on {place}: {aim:g} × {other} | {theirs / mine:.2f} ×{also} |")
+            found.append(f"| {size} on {place}: {aim:g} × {other} | {theirs / mine:.2f} × |")
     mine = median.get(("tmpfs", "142MB", "comity, direct"))
     if mine:
         found.append(f"| 142MB on tmpfs, command to receipt: 8 × 28 MB/s | {142 / mine / 28:.1f} × |")

@@ -14,13 +14,10 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from comity import limits
 from transfers.stage import RECEIVERS, SENDER, Nodes
 from transfers.usage import Watch
 
 BENCH = Path(__file__).resolve().parent.parent
-FURTHER = "comity, direct, to a further partner"
-SETTLED = limits.HASHES_SETTLED + 0.1  # seconds until a file's hashes are remembered
 
 
 class Run:
@@ -76,26 +73,9 @@ class Comity(Rival):
         if self._path == "relay":
             roots["rendezvous"] = self._nodes.rendezvous.pid
         run = measured(command, roots, environment)
-        self._forget(self._path)
-        return run
-
-    def _forget(self, path: str) -> None:
-        for arrived in (self._nodes.folder / RECEIVERS[path] / "received").glob("*/*"):
+        for arrived in (self._nodes.folder / receiver / "received").glob("*/*"):
             remove(arrived)
-
-
-class Further(Comity):
-    """The same file to one more partner: it was hashed for the first one, which isn't measured."""
-
-    def __init__(self, nodes: Nodes) -> None:
-        super().__init__(nodes, "direct")
-        self.name = FURTHER
-
-    def move(self, file: Path, folder: Path) -> Run:
-        time.sleep(SETTLED)
-        self._nodes.comity(SENDER, "send-file", RECEIVERS["relay"], str(file))
-        self._forget("relay")
-        return super().move(file, folder)
+        return run
 
 
 class Ceiling(Rival):

@@ -152,8 +152,6 @@ SMALL_CHUNK_BYTES = MIB  # where equal ones are looked for, in files without inn
 RUNNING_CHUNK_BYTES = (
     2 * MIB
 )  # where they are not: fewer to handle, and more would leave the processor's cache
-HASHES_KEPT = 2**17  # chunks with running digests that are not hashed again while their files stay the same
-HASHES_SETTLED = 2.0  # seconds since a file was last written to, before its hashes are kept
 IN_HAND_BYTES = 4 * MIB  # that have arrived and are hashed and written; no more chunks are taken beyond it
 SMALL_CHUNKS = 2**16  # at most so many of either; larger files have chunks of CHUNK_BYTES
 TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from comity.errors import ComityError, TransferFailed
 from comity.identity.keys import PublicKey
 from comity.protocol.exchange.messages import Type
 from comity.services.exchange.recovery import recover
+from comity.services.exchange.running_digests import RunningDigests
 from tests.exchange_nodes import Node, acquaint, opened
 from tests.lanes import MemoryNet, Wire, World
 
@@ -206,6 +208,64 @@ async def test_a_line_that_breaks_often_is_no_reason_to_give_up(tmp_path: Path) 
     await line.world.close()
     line.alice.close()
     line.bob.close()
+
+
+class Hashed:
+    """Counts the bytes that a sender hashes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        add = RunningDigests.add
+
+        def counted(digests: RunningDigests, piece: memoryview) -> bytes:
+            self.bytes += len(piece)
+            return add(digests, piece)
+
+        monkeypatch.setattr(RunningDigests, "add", counted)
+
+
+async def test_a_line_that_breaks_costs_no_second_hashing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, hashed = Line(tmp_path, pauses=(0.01,) * 6), Hashed(monkeypatch)
+    content = os.urandom(20 * CHUNK + 3)
+    line.breaks(at=Type.CHUNK, count=5, times=3)
+    await line.alice.send("bob", make(line, content))
+    await line.arrived(content)
+    assert hashed.bytes == len(content)
+    await line.world.close()
+    line.alice.close()
+    line.bob.close()
+
+
+@pytest.mark.parametrize("again", ["the same", "another"])
+async def test_nothing_is_believed_of_a_file_that_was_sent_before(line: Line, again: str) -> None:
+    """Its times need not tell: a program that has it mapped, as numpy.memmap does, leaves them alone."""
+    path = make(line, os.urandom(4 * CHUNK))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 4 * CHUNK) as mapped:
+        mapped[0] = mapped[0]  # dirty from here on, so that the next write is not noticed
+        before = bytes(mapped)
+        await line.alice.send("bob", path)
+        mapped[1] ^= 255
+        now = bytes(mapped)
+        with opened(path) as descriptor:
+            await line.alice.send("bob", descriptor, "model" if again == "the same" else "other")
+    await line.arrived(now, before)
+
+
+async def test_what_is_taken_up_again_arrives_as_it_is_now_although_its_times_say_nothing(
+    line: Line,
+) -> None:
+    path = make(line, os.urandom(8 * CHUNK))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 8 * CHUNK) as mapped:
+        mapped[0] = mapped[0]
+        line.breaks(at=Type.CHUNK, count=6)
+        await line.interrupted(path)
+        line.world.setup = lambda _: None
+        mapped[0] ^= 255
+        now = bytes(mapped)
+        await line.alice.send("bob", path)
+    await line.arrived(now)
 
 
 async def test_a_line_that_is_gone_is_given_up(tmp_path: Path) -> None:

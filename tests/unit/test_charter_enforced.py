@@ -6,7 +6,9 @@ Each side enforces it by itself: every refusal is tried with both guards, and wi
 from __future__ import annotations
 
 import asyncio
+import mmap
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from comity.protocol.exchange.messages import (
 from comity.protocol.forwarding.messages import purpose_of
 from comity.protocol.hello import EXCHANGE_PORT, FORWARD_PORT
 from comity.protocol.statements import ArtifactSignature
+from comity.services.exchange.running_digests import RunningDigests
 from comity.services.guard import Guard
 from comity.transport.simulation import Simulation, run_simulation
 from tests.charter import files, nodes
@@ -104,6 +107,42 @@ def test_five_times_until_a_date_and_nothing_else(guard_a: type[Guard], guard_b:
                 assert [one.state for one in shown] == ["consumed"] * 5
             await asyncio.sleep(0.03 * DAY)
             assert "window: " in await refused(a, b, MODEL_X, "model.safetensors")
+
+    run_simulation(scenario, 1)
+
+
+def test_what_is_decided_on_is_what_is_there_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what the same file, with the same times, held when it was allowed; and it is hashed only once."""
+    hashed = 0
+    add = RunningDigests.add
+
+    def counted(digests: RunningDigests, piece: memoryview) -> bytes:
+        nonlocal hashed
+        hashed += len(piece)
+        return add(digests, piece)
+
+    monkeypatch.setattr(RunningDigests, "add", counted)
+    path = tmp_path / "model"
+    path.write_bytes(MODEL_X)
+
+    async def scenario(simulation: Simulation) -> None:
+        a, b = nodes.pair(simulation)
+        async with running(a, b):
+            await a.agree_with(b)
+            await nodes.agree(validation(a, b), a, b)
+            with path.open("r+b") as file, mmap.mmap(file.fileno(), len(MODEL_X)) as mapped:
+                mapped[:] = MODEL_X
+
+                async def send(name: str) -> control.SendResult:
+                    request = control.SendFileRequest(peer=b.card.hostname, name=name, file="")
+                    return await a.node.exchange.send(request, file.fileno(), lambda _: None)
+
+                await send("x.safetensors")
+                assert hashed == len(MODEL_X)
+                mapped[:] = MODEL_Y
+                with pytest.raises(Denied, match="model-y is proprietary"):
+                    await send("z.safetensors")
+            assert await files.received(b) == [files.digest(MODEL_X)]
 
     run_simulation(scenario, 1)
 

@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 
 from comity import limits
-from comity.clock import SystemClock
 from comity.errors import FileChanged, FileUnusable
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
 from comity.protocol.exchange.layout import equal_edges
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests, Entry
 from comity.services.exchange.content import Content
-from comity.services.exchange.hashes import Hashes
 from comity.services.exchange.hashing import Hasher, HashEvent
 from comity.services.exchange.planning import Plan
+from comity.services.exchange.running_digests import RunningDigests
 
 CHUNK = limits.SMALL_CHUNK_BYTES
 
@@ -40,8 +39,8 @@ def content(path: Path) -> Iterator[Content]:
     os.close(descriptor)
 
 
-def hasher_of(content: Content, digests: Digests = RUNNING, hashes: Hashes | None = None) -> Hasher:
-    return Hasher(content, Plan(digests, equal_edges(content.size)), hashes or Hashes(), SystemClock())
+def hasher_of(content: Content, digests: Digests = RUNNING) -> Hasher:
+    return Hasher(content, Plan(digests, equal_edges(content.size)), RunningDigests(content))
 
 
 def read(content: Content, offset: int, length: int) -> bytes:

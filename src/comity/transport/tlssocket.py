@@ -38,7 +38,7 @@ T = TypeVar("T")
 ENDED_HERE = "this side ended the link"
 
 
-class TlsSocket:
+class TlsSocket(AbstractContextManager[None]):
     """Owns ``sock``. Methods are for the loop's thread unless they say otherwise."""
 
     def __init__(self, sock: socket.socket, make: Callable[[socket.socket], SSL.Connection]) -> None:
@@ -50,7 +50,6 @@ class TlsSocket:
         self._threads = 0
         self._ended = False
         self._blocking = False
-        self._entry = _Entry(self)
         self._poll = select.poll()  # a thread's
         self._poll.register(sock, select.POLLIN)
 
@@ -154,15 +153,15 @@ class TlsSocket:
 
     def entered(self) -> AbstractContextManager[None]:
         """Any thread: around its OpenSSL calls. LinkLost where the link has ended."""
-        return self._entry
+        return self  # an object of its own for each chunk's entries would cost
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         """Implements ``entered``."""
         with self._lock:
             self._check()
             self._threads += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Implements ``entered``."""
         with self._lock:
             self._threads -= 1
@@ -199,19 +198,6 @@ class TlsSocket:
     def _check(self) -> None:
         if self._ended:
             raise LinkLost(ENDED_HERE)
-
-
-class _Entry(AbstractContextManager[None]):
-    """A socket's, for all who enter it: a chunk takes several entries, and a generator for each costs."""
-
-    def __init__(self, socket: TlsSocket) -> None:
-        self._socket = socket
-
-    def __enter__(self) -> None:
-        self._socket.enter()
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.leave()
 
 
 def cause(error: SSL.Error) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from comity.errors import FileChanged, FileUnusable
 from comity.protocol.exchange.listing import Listing
-from comity.services.exchange.finding import changed_of, identity_of
+from comity.services.exchange.finding import identity_of
 
 _BLOCK = 512  # bytes: what st_blocks counts
 
@@ -22,12 +22,10 @@ _BLOCK = 512  # bytes: what st_blocks counts
 class Outgoing(Protocol):
     """What is sent: a file, or a folder with its ``listing``. Methods raise FileUnusable and FileChanged.
 
-    ``identity``: which one, and in which state, as ``finding`` says. ``changed``: when something was last
-    written to it, in seconds UTC by the filesystem's clock.
+    ``identity``: which one, and in which state, as ``finding`` says.
     """
 
     identity: str
-    changed: float
     size: int
     sparse: bool
     listing: Listing | None
@@ -51,7 +49,6 @@ class Content:
         if not stat.S_ISREG(self._before.st_mode):
             raise FileUnusable(f"{_kind(self._before.st_mode)} cannot be sent, only a file")
         self.identity = identity_of(self._before)
-        self.changed = changed_of(self._before)
         self.size = self._before.st_size
         self.listing: Listing | None = None
         #: Whether it has holes, so that equal chunks are worth finding.

@@ -26,11 +26,6 @@ def identity_of(status: os.stat_result) -> str:
     return ":".join(map(str, numbers))
 
 
-def changed_of(status: os.stat_result) -> float:
-    """When something was last written to it, in seconds UTC, as far as its times tell."""
-    return max(status.st_mtime, status.st_ctime)
-
-
 def identity_of_folder(status: os.stat_result, found: Iterable[Found]) -> str:
     """Which folder, with which content, as it was listed; in any order."""
     whole = hashlib.sha256()

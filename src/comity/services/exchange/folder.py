@@ -14,7 +14,7 @@ from comity.errors import FileChanged, FileUnusable
 from comity.identity.text import printable
 from comity.protocol.exchange.listing import Listing
 from comity.services.exchange.content import same_file
-from comity.services.exchange.finding import changed_of, identity_of_folder
+from comity.services.exchange.finding import identity_of_folder
 from comity.storage.trees import listing_of, pieces
 from comity.storage.walking import Opener, Unfit, walk
 
@@ -41,7 +41,6 @@ class FolderContent:
         self.listing: Listing | None = listing_of(found)
         self._listing = self.listing
         self._before = {each.path: each.status for each in found if each.status}
-        self.changed = max(map(changed_of, self._before.values()), default=0.0)
         self.size = self._listing.size
         self._opener = Opener(os.dup(descriptor))
         self._open: tuple[int, int] | None = None  # item, descriptor

@@ -12,13 +12,12 @@ import queue
 import threading
 from collections import OrderedDict
 
-from comity.clock import Clock
 from comity.errors import ComityError
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
 from comity.protocol.exchange.manifest import RUNNING, Entry, digest_text
 from comity.services.exchange.content import Outgoing
-from comity.services.exchange.hashes import Begun, Hashes
 from comity.services.exchange.planning import Plan
+from comity.services.exchange.running_digests import RunningDigests
 
 HashEvent = Hashed | ContentHashed | Trouble
 
@@ -30,13 +29,11 @@ _POLL = 0.2  # seconds between looks at whether anyone still wants the hashes
 class Hasher:
     """Hashes a content's chunks in one thread (``run``) for another, which calls everything else."""
 
-    def __init__(self, content: Outgoing, plan: Plan, hashes: Hashes, clock: Clock) -> None:
-        """``hashes``: what is known already, and is to be remembered."""
-        self.recalled = False  # whether some was known
+    def __init__(self, content: Outgoing, plan: Plan, digests: RunningDigests) -> None:
+        """``digests``: what is hashed already, to go on from there; for who comes next, too."""
         self._content = content
         self._plan = plan
-        self._hashes = hashes
-        self._clock = clock
+        self._digests = digests
         self._ready: queue.SimpleQueue[HashEvent] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()  # free ones in ``_ready``
         for _ in range(_HASHED_AHEAD):
@@ -86,42 +83,37 @@ class Hasher:
         self._stopped.set()
 
     def _hash(self, all_wanted: bool) -> None:
-        if self._plan.digests == RUNNING:
-            begun, started = self._hashes.begin(self._content), self._clock.now()
-            self.recalled = len(begun) > 0
-            try:
-                ended = self._run_through(begun, all_wanted)
-            finally:
-                self._hashes.keep(self._content, begun, started)
-        else:
-            begun = Begun.of(self._content)
-            ended = self._each_alone(begun)
-        if ended:
+        running = self._plan.digests == RUNNING
+        whole = self._run_through(all_wanted) if running else self._each_alone()
+        if whole is not None:
             self._content.check_unchanged()
-            self._put(ContentHashed(digest_text(begun.whole())))
+            self._put(ContentHashed(digest_text(whole)))
 
-    def _run_through(self, begun: Begun, all_wanted: bool) -> bool:
+    def _run_through(self, all_wanted: bool) -> bytes | None:
         """Running digests. What is known is not even read, unless it is sure to be wanted."""
-        known = len(begun)
+        digests = self._digests
+        known = len(digests)
         for index, (offset, length) in enumerate(self._plan.edges):
             if index >= known:
-                digest = begun.add(self._read(offset, length))
+                digest = digests.add(self._read(offset, length))
             else:
-                digest = begun.digest(index)
+                digest = digests.digest(index)
                 if all_wanted:
                     self._read(offset, length)
             if not self._put(Hashed((Entry(length, digest),))):
-                return False
-        return True
+                return None
+        return digests.whole()
 
-    def _each_alone(self, whole: Begun) -> bool:
+    def _each_alone(self) -> bytes | None:
         """Digests of content."""
+        listing = self._content.listing
+        whole = hashlib.sha256(listing.encoded if listing else b"")
         for offset, length in self._plan.edges:
             piece = self._read(offset, length)
-            whole.add(piece)
+            whole.update(piece)
             if not self._put(Hashed((Entry(length, hashlib.sha256(piece).digest()),))):
-                return False
-        return True
+                return None
+        return whole.digest()
 
     def _read(self, offset: int, length: int) -> memoryview:
         """A chunk, which stays in memory. It is what it was when the content was opened."""

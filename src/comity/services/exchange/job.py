@@ -23,6 +23,7 @@ from comity.services.exchange.records import (
     record_interruption,
 )
 from comity.services.exchange.running import Running
+from comity.services.exchange.running_digests import RunningDigests
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.terms import settle_quota
 from comity.services.trust import KnownPeer
@@ -32,8 +33,8 @@ from comity.storage.exchange import Outcome
 @dataclass
 class Job:
     """``limit``: bytes a second. ``begun``: the peer accepted it, now or before, so that it can be continued;
-    ``fresh``: not before. ``queued``: it is tried again by itself, whether it ever began or not.
-    ``recalled``: some of its hashes were remembered.
+    ``fresh``: not before. ``queued``: it is tried again by itself, whether it ever began or not. ``digests``:
+    how far it is hashed.
     """
 
     around: Surroundings
@@ -42,13 +43,13 @@ class Job:
     offer: Offer
     content: Outgoing
     plan: Plan
+    digests: RunningDigests
     running: Running
     operation: Operation
     limit: int | None
     begun: bool
     fresh: bool
     queued: bool = False
-    recalled: bool = False
 
     @property
     def meter(self) -> Meter:

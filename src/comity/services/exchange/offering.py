@@ -20,6 +20,7 @@ from comity.services.exchange.content import Content, Outgoing
 from comity.services.exchange.finding import require
 from comity.services.exchange.folder import FolderContent
 from comity.services.exchange.planning import Plan, plan
+from comity.services.exchange.running_digests import RunningDigests
 from comity.services.exchange.surroundings import Surroundings
 from comity.services.exchange.terms import describe, permitted
 from comity.services.exchange.threads import Threads
@@ -31,13 +32,14 @@ from comity.storage.exchange import NewTransfer, StoredTransfer
 class Offering:
     """``operation``: what the guard allowed. ``before``: the interrupted transfer that this one continues.
 
-    ``content`` is to be closed.
+    ``content`` is to be closed; ``digests``: how far it is hashed.
     """
 
     peer: KnownPeer
     offer: Offer
     content: Outgoing
     plan: Plan
+    digests: RunningDigests
     operation: Operation
     before: StoredTransfer | None
 
@@ -70,8 +72,11 @@ async def make_offering(
     check_name(request.name)
     content = await threads.apart(open_content, fd)
     try:
-        described = await describe(around, threads, content, request.name, peer.key, request.signature)
-        return await _offering(around, threads, request.name, peer, content, described, queued)
+        digests = RunningDigests(content)
+        described = await describe(
+            around, threads, content, digests, request.name, peer.key, request.signature
+        )
+        return await _offering(around, threads, request.name, peer, content, digests, described, queued)
     except BaseException:
         content.close()
         raise
@@ -92,6 +97,7 @@ async def _offering(
     name: str,
     peer: KnownPeer,
     content: Outgoing,
+    digests: RunningDigests,
     described: Described | None,
     queued: int | None,
 ) -> Offering:
@@ -119,7 +125,7 @@ async def _offering(
         content=described,
     )
     offer, operation = permitted(around, offer, peer.key)
-    return Offering(peer, offer, content, planned, operation, before)
+    return Offering(peer, offer, content, planned, digests, operation, before)
 
 
 def _waited(around: Surroundings, row: int, agreement: str, content: Outgoing) -> StoredTransfer:

@@ -79,11 +79,8 @@ class Outbox:
         job = await begin()
         taken_up = job.begun
         outcome = await self._carry(job)
-        again = taken_up or job.recalled
-        if isinstance(outcome, Failed) and again and isinstance(outcome.error, VerificationFailed):
-            # What the peer has of it, or what is remembered, is something else: the file changed since. From
-            # the beginning, then.
-            self._around.hashes.forget(job.content)
+        if isinstance(outcome, Failed) and taken_up and isinstance(outcome.error, VerificationFailed):
+            # What the peer has of it is something else: the file changed since. From the beginning, then.
             job.failed(outcome.error)
             job = await begin()
             outcome = await self._carry(job)
@@ -184,6 +181,7 @@ class Outbox:
             offer=offer,
             content=made.content,
             plan=made.plan,
+            digests=made.digests,
             running=running,
             operation=made.operation,
             limit=request.limit,
@@ -216,7 +214,7 @@ class Outbox:
             job.begun = True
             lane = SpreadLane(MovingLane(stream.lane(), leads=True), leads=True)
             place = self._pacer.join(job.peer.key.hex, job.limit)
-            hasher = Hasher(job.content, job.plan, around.hashes, around.clock)
+            hasher = Hasher(job.content, job.plan, job.digests)
             sending = Sending(machine, job.content, hasher, lane, job.meter, around.clock, place)
             try:
                 async with (
@@ -227,7 +225,6 @@ class Outbox:
             finally:
                 place.leave()
                 lane.close()
-                job.recalled = hasher.recalled
 
     async def _answer(self, stream: Stream) -> bytes:
         seconds = self._around.patience

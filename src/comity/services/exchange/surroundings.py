@@ -12,7 +12,6 @@ from comity.identity.keys import PublicKey
 from comity.policy.operation import Operation
 from comity.protocol.exchange.receipt import Parties
 from comity.services.audit import AuditService
-from comity.services.exchange.hashes import Hashes
 from comity.services.guard import Guard
 from comity.services.notary import Notary
 from comity.services.trust import KnownPeer
@@ -79,7 +78,6 @@ class Surroundings:
     patience: float = limits.EXCHANGE_ANSWER_TIMEOUT
     rules: Rules = field(default_factory=Rules)
     pauses: tuple[float, ...] = limits.RETRY_PAUSES
-    hashes: Hashes = field(default_factory=Hashes)
 
     def parties(self, *, sender: PublicKey, receiver: PublicKey) -> Parties:
         """Who a receipt between these two is about, in the realm where they meet."""

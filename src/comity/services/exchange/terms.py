@@ -38,6 +38,7 @@ from comity.protocol.statements import ArtifactSignature
 from comity.protocol.wire import Count, Digest
 from comity.services.exchange.content import Outgoing
 from comity.services.exchange.progress import Meter
+from comity.services.exchange.running_digests import RunningDigests
 from comity.services.exchange.surroundings import SERVICE, Surroundings
 from comity.services.exchange.threads import Threads
 from comity.storage.parts import Part
@@ -64,17 +65,19 @@ async def describe(
     around: Surroundings,
     threads: Threads,
     content: Outgoing,
+    digests: RunningDigests,
     name: str,
     peer: PublicKey,
     signature: str | None = None,
 ) -> Described | None:
     """What is about to be sent, signed with this node's key where no other ``signature`` is given; None where
-    no charter governs what ``peer`` is sent. FileUnusable, FileChanged, InvalidInput.
+    no charter governs what ``peer`` is sent. ``digests``, which begin, are complete then. FileUnusable,
+    FileChanged, InvalidInput.
     """
     if not around.guard.governs(peer):
         return None
     stop = threading.Event()
-    reading = threads.begin(lambda: _read(around, content, name, stop))
+    reading = threads.begin(lambda: _read(content, digests, name, stop))
     try:
         digest, kind = await asyncio.shield(reading)
     except asyncio.CancelledError:
@@ -164,20 +167,16 @@ def check_content(offer: Offer, part: Part, commit: Commit, tick: Callable[[], N
         )
 
 
-def _read(around: Surroundings, content: Outgoing, name: str, stop: threading.Event) -> tuple[str, str]:
-    """Digest and format of a whole artifact."""
-    begun, started = around.hashes.begin(content), around.clock.now()
-    known = len(begun)
+def _read(content: Outgoing, digests: RunningDigests, name: str, stop: threading.Event) -> tuple[str, str]:
+    """Digest and format of a whole artifact. What is hashed here is not hashed again to be sent."""
     edges = equal_edges(content.size, limits.RUNNING_CHUNK_BYTES)
     buffer = memoryview(bytearray(edges.longest))
-    for index, (offset, length) in enumerate(edges):
+    for offset, length in edges:
         if stop.is_set():
             raise TransferFailed("it was cancelled here")
-        if index >= known:
-            content.read_into(offset, buffer[:length])
-            content.check_unchanged()
-            begun.add(buffer[:length])
-    around.hashes.keep(content, begun, started)
+        content.read_into(offset, buffer[:length])
+        content.check_unchanged()
+        digests.add(buffer[:length])
 
     def read(offset: int, length: int) -> bytes:
         data = bytearray(max(0, min(length, content.size - offset)))
@@ -187,7 +186,7 @@ def _read(around: Surroundings, content: Outgoing, name: str, stop: threading.Ev
     # A folder has no format: files that are harmless one after another need not be so one by one.
     kind = "" if content.listing else format_of(read, content.size, name) or ""
     content.check_unchanged()
-    return digest_text(begun.whole()), kind
+    return digest_text(digests.whole()), kind
 
 
 def _signer(around: Surroundings, size: int, content: Described, peer: PublicKey) -> str | None:
