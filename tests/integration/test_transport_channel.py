@@ -291,6 +291,31 @@ async def test_a_small_frame_leaves_with_the_one_that_follows() -> None:
         dialler.to_loop()
 
 
+async def test_whoever_writes_into_a_full_line_hears_at_once_that_the_other_side_ended_it() -> None:
+    """Not when nothing has moved for long: its kernel has nothing to send that would be answered."""
+    bulk = memoryview(bytes(2 * limits.MIB))
+    for number in range(8):
+        async with channels() as (dialler, acceptor):
+            dialler.to_thread()
+            acceptor.to_thread()
+            landings = Landings()
+
+            def send(channel: SecureChannel = dialler) -> None:
+                while True:
+                    channel.write_frame_blocking(Kind.DATA, bulk)
+
+            def receive(channel: SecureChannel = acceptor, landings: Landings = landings) -> None:
+                while True:
+                    channel.read_frame_blocking(landings, limits.LANE_FRAME_BYTES)
+
+            moving = [asyncio.create_task(asyncio.to_thread(work)) for work in (send, receive)]
+            await asyncio.sleep(0.002 * number)  # somewhere
+            acceptor.abort()
+            async with asyncio.timeout(QUICK.stall / 2):
+                ended = await asyncio.gather(*moving, return_exceptions=True)
+            assert [type(each) for each in ended] == [LinkLost, LinkLost]
+
+
 async def test_a_thread_can_wait_a_moment_for_what_is_on_its_way() -> None:
     async with channels() as (dialler, acceptor):
         acceptor.to_thread()
@@ -405,14 +430,23 @@ async def test_records_are_counted_and_end_in_time() -> None:
             await acceptor.read_frame(10)
         assert dialler.worn
         assert acceptor.worn
-        await acceptor.write_frame(Kind.DATA, b"")
-        await dialler.read_frame(10)  # nothing unread is left on this side, so its end is no reset
         dialler.to_thread()
         acceptor.to_thread()
         with pytest.raises(LinkLost, match="as many records"):
             dialler.write_frame_blocking(Kind.DATA, bytes(16_384 * 8))
-        with pytest.raises(LinkLost, match="as many records"):
+        with pytest.raises(LinkLost):  # it was ended at once
             acceptor.read_frame_blocking(Landings(), limits.LANE_FRAME_BYTES)
+
+
+async def test_records_that_come_are_counted_too() -> None:
+    async with channels(replace(QUICK, tls_records=8)) as (dialler, acceptor):
+        acceptor.to_thread()
+        with pytest.raises(LinkLost, match="as many records"):
+            for _ in range(16):
+                await dialler.write_frame(Kind.DATA, b"of a record its own")
+                acceptor.read_frame_blocking(Landings(), 100)
+        assert acceptor.worn
+        assert acceptor.ended
 
 
 # ── who is there ──────────────────────────────────────────────────────────────────────────────────────

@@ -36,6 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ENDED_HERE = "this side ended the link"
+_AT_ONCE = struct.pack("@ii", 1, 0)  # struct linger: closing resets
 
 
 class TlsSocket(AbstractContextManager[None]):
@@ -177,6 +178,9 @@ class TlsSocket(AbstractContextManager[None]):
             if not self._blocking:
                 self.readiness.fail(ENDED_HERE)
             with suppress(OSError):  # not connected any more: the peer was faster
+                if self._blocking:
+                    # A peer that writes into a full window hears of an end only by a reset.
+                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 self.sock.shutdown(socket.SHUT_RDWR)
             if not self._threads:
                 self.sock.close()
