@@ -148,12 +148,9 @@ NODE_STEP = 0x10
 
 # ── exchange ──────────────────────────────────────────────────────────────────────────────────────────
 CHUNK_BYTES = 8 * MIB
-SMALL_CHUNK_BYTES = MIB  # where equal ones are looked for, in files without inner structure
-RUNNING_CHUNK_BYTES = (
-    2 * MIB
-)  # where they are not: fewer to handle, and more would leave the processor's cache
-IN_HAND_BYTES = 4 * MIB  # that have arrived and are hashed and written; no more chunks are taken beyond it
-SMALL_CHUNKS = 2**16  # at most so many of either; larger files have chunks of CHUNK_BYTES
+SMALL_CHUNK_BYTES = MIB  # of files without inner structure; more would not fit a processor's cache
+IN_HAND_BYTES = 3 * MIB  # that have arrived and are hashed and written; no more chunks are taken beyond it
+SMALL_CHUNKS = 2**16  # at most so many of those; larger files have chunks of CHUNK_BYTES
 TENSOR_HEADER_BYTES = 16 * MIB  # safetensors files with longer headers get equal chunks
 TENSOR_GROUP_BYTES = 256 * KIB  # neighbouring tensors share a chunk up to this
 FOLDER_ITEMS = 100_000  # files in a folder that is sent as one artifact

@@ -28,7 +28,7 @@ from tests.exchange_nodes import Node, acquaint, opened
 from tests.exchanges import AGREEMENT, offer_for
 from tests.lanes import MemoryNet, Wire, World
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Scene:

@@ -21,7 +21,7 @@ from tests.exchanges import SENDER
 from tests.integration.transport_rig import until
 from tests.lanes import End, MemoryLane, Wire, World
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 CHUNKS = 12
 
 

@@ -20,7 +20,7 @@ from tests.exchange_nodes import Node, acquaint
 from tests.integration import transport_nodes
 from tests.integration.transport_rig import until
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 #: With COMITY_HEAVY=1 more than 32 bits count; ``test_labs_bad_files`` always sends as much.
 SPARSE = 4 * limits.GIB if os.environ.get("COMITY_HEAVY") else limits.GIB // 4
 
@@ -123,7 +123,7 @@ async def test_a_sparse_file_travels_as_one_chunk(pair: Pair, tmp_path: Path) ->
     with path.open("wb") as file:
         file.truncate(SPARSE)
     result = await pair.alice.send("bob", path)
-    assert (result.bytes, result.bytes_sent) == (SPARSE, limits.SMALL_CHUNK_BYTES)
+    assert (result.bytes, result.bytes_sent) == (SPARSE, CHUNK)
     (received,) = await pair.bob.files()
     status = Path(received.path).stat()
     assert status.st_size == SPARSE

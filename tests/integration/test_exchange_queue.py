@@ -22,7 +22,7 @@ from tests.exchange_nodes import Node, acquaint, opened
 from tests.exchanges import AGREEMENT, OTHER_AGREEMENT, offer_for
 from tests.lanes import MemoryNet, MemoryStream, Wire, World
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Doors:

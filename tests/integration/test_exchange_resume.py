@@ -19,7 +19,7 @@ from comity.services.exchange.running_digests import RunningDigests
 from tests.exchange_nodes import Node, acquaint, opened
 from tests.lanes import MemoryNet, Wire, World
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 IN_FLIGHT = 1  # chunks: the one on the wire; what had arrived counts
 
 

@@ -38,7 +38,7 @@ from tests.exchange_nodes import REALM, Node, acquaint, opened
 from tests.exchanges import AGREEMENT, OTHER_AGREEMENT
 from tests.lanes import MemoryNet, Wire, World
 
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 
 
 class Pair:
@@ -121,17 +121,16 @@ async def test_a_file_arrives_with_its_evidence(pair: Pair, size: int) -> None:
 
 
 async def test_equal_chunks_travel_once_and_holes_stay_holes(pair: Pair) -> None:
-    chunk = limits.SMALL_CHUNK_BYTES
     path = pair.tmp_path / "sparse.bin"
     with path.open("wb") as file:
         file.write(b"head")
-        file.truncate(12 * chunk)
+        file.truncate(12 * CHUNK)
     result = await pair.alice.send("bob", path)
-    assert result.bytes == 12 * chunk
-    assert result.bytes_sent == 2 * chunk
+    assert result.bytes == 12 * CHUNK
+    assert result.bytes_sent == 2 * CHUNK
     (received,) = await pair.bob.files()
     assert received.digest == result.digest
-    assert Path(received.path).stat().st_blocks * 512 <= 2 * chunk
+    assert Path(received.path).stat().st_blocks * 512 <= 2 * CHUNK
     with path.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == received.digest.removeprefix("sha256:")
 

@@ -25,7 +25,7 @@ from tests.region import Region, agree, region
 
 RUNS = int(os.environ.get("COMITY_KILLS", "3"))
 SEED = int(os.environ.get("COMITY_KILLS_SEED", "0")) or random.SystemRandom().randrange(2**32)
-CHUNK = limits.RUNNING_CHUNK_BYTES
+CHUNK = limits.SMALL_CHUNK_BYTES
 SIZE = 48 * CHUNK + 4321
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from comity.errors import FileChanged
 from comity.protocol.exchange.events import ContentHashed, Hashed, Trouble
-from comity.protocol.exchange.layout import equal_edges
+from comity.protocol.exchange.layout import Edges
 from comity.protocol.exchange.manifest import CONTENT, RUNNING, Digests
 from comity.services.exchange.content import Content
 from comity.services.exchange.hashing import Hasher, HashEvent
@@ -50,7 +50,7 @@ def content(path: Path) -> Iterator[Counted]:
 
 
 def hasher_of(content: Content, digests: RunningDigests, kind: Digests = RUNNING) -> Hasher:
-    return Hasher(content, Plan(kind, equal_edges(content.size, CHUNK)), digests)
+    return Hasher(content, Plan(kind, Edges(content.size, CHUNK)), digests)
 
 
 def run(hasher: Hasher, most: int = 1000, *, all_wanted: bool = False) -> list[HashEvent]:

@@ -55,16 +55,15 @@ class Edges:
         return min(self.step, self.size)
 
 
-def step_of(size: int, small: int = limits.SMALL_CHUNK_BYTES) -> int:
-    """How long the chunks of an artifact of ``size`` bytes are, where nothing makes them shorter: ``small``,
-    unless there would be too many.
-    """
+def step_of(size: int) -> int:
+    """How long the chunks of an artifact of ``size`` bytes are, where nothing makes them shorter."""
+    small = limits.SMALL_CHUNK_BYTES
     return small if size <= small * limits.SMALL_CHUNKS else limits.CHUNK_BYTES
 
 
-def equal_edges(size: int, small: int = limits.SMALL_CHUNK_BYTES) -> Edges:
+def equal_edges(size: int) -> Edges:
     """Without regard to what is inside."""
-    return Edges(size, step_of(size, small))
+    return Edges(size, step_of(size))
 
 
 def header_bytes(prefix: bytes, size: int) -> int | None:

@@ -39,9 +39,7 @@ def plan(content: Readable, *, sparse: bool, basis: str | None) -> Plan:
     """Raises what reading ``content`` raises."""
     if basis is not None:
         return Plan(CONTENT, inner_edges(content), basis)
-    if sparse:
-        return Plan(CONTENT, equal_edges(content.size))
-    return Plan(RUNNING, equal_edges(content.size, limits.RUNNING_CHUNK_BYTES))
+    return Plan(CONTENT if sparse else RUNNING, equal_edges(content.size))
 
 
 def inner_edges(content: Readable) -> Edges:

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import msgspec
 
-from comity import limits
 from comity.control.exchange import SignArtifactRequest, SignArtifactResult
 from comity.errors import (
     ComityError,
@@ -169,7 +168,7 @@ def check_content(offer: Offer, part: Part, commit: Commit, tick: Callable[[], N
 
 def _read(content: Outgoing, digests: RunningDigests, name: str, stop: threading.Event) -> tuple[str, str]:
     """Digest and format of a whole artifact. What is hashed here is not hashed again to be sent."""
-    edges = equal_edges(content.size, limits.RUNNING_CHUNK_BYTES)
+    edges = equal_edges(content.size)
     buffer = memoryview(bytearray(edges.longest))
     for offset, length in edges:
         if stop.is_set():
