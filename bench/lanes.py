@@ -3,8 +3,8 @@
     python bench/lanes.py             as root; prints a table, writes nothing
     python bench/lanes.py --repeats 1
 
-The answer decides whether a transfer opens more lanes than one (docs: decisions, "One lane"). The line is
-``tests/natlab``'s, a program in between that holds each packet for its delay: it has a bound of its own,
+The answer decides whether a transfer opens more lanes than one (docs: decisions, "several lanes"). The line
+is ``tests/natlab``'s, a program in between that holds each packet for its delay: it has a bound of its own,
 which "no delay" is not a measure of. All streams together move the same number of bytes.
 """
 

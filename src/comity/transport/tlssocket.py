@@ -51,8 +51,7 @@ class TlsSocket(AbstractContextManager[None]):
         self._threads = 0
         self._ended = False
         self._blocking = False
-        self._poll = select.poll()  # a thread's
-        self._poll.register(sock, select.POLLIN)
+        self._poll: select.poll | None = None  # a thread's; most sockets never have one
 
     @property
     def ended(self) -> bool:
@@ -150,6 +149,9 @@ class TlsSocket(AbstractContextManager[None]):
         """A thread that has ``entered``: whether the socket has something to read, or has ended, or will
         within ``wait`` seconds.
         """
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.sock, select.POLLIN)
         return bool(self._poll.poll(wait * 1000))
 
     def entered(self) -> AbstractContextManager[None]:
