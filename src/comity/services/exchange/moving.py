@@ -10,42 +10,31 @@ Which paths are tried, and when, is ``seeking``'s business.
 
 from __future__ import annotations
 
-import threading
-
 from comity.errors import LinkLost
-from comity.identity.keys import PublicKey
-from comity.transport.interface import Buffer, Lane, LinkInfo, Pace
+from comity.services.exchange.carried import CarriedLane
+from comity.transport.interface import Buffer, Lane, Pace
 
 
-class MovingLane:
+class MovingLane(CarriedLane):
     """Implements ``interface.Lane`` for one thread; ``move`` and ``abort`` are for others.
 
     ``leads``: this side is the sender, which leaves a lane first.
     """
 
     def __init__(self, lane: Lane, *, leads: bool) -> None:
-        self._leads = leads
+        super().__init__(leads=leads)
         self._sending = lane
         self._receiving = lane
         self._coming: Lane | None = None
         self._greeting = b""
         self._ahead: memoryview | None = None  # a frame that ``ready`` had to read
-        self._over = False
-        self._finished = False
-        self._lock = threading.Lock()  # around what ``move`` and ``abort`` change
 
     @property
-    def info(self) -> LinkInfo:
-        """Of the lane that the next frame leaves on."""
-        return self._sending.info
+    def _front(self) -> Lane:
+        return self._sending
 
-    @property
-    def peer(self) -> PublicKey:
-        return self._sending.peer
-
-    @property
-    def round_trip(self) -> float:
-        return self._sending.round_trip
+    def _owned(self) -> set[Lane]:
+        return {self._sending, self._receiving} | ({self._coming} if self._coming is not None else set())
 
     def move(self, lane: Lane, greeting: bytes = b"") -> bool:
         """Go on with ``lane``, which is owned from now on; False where this one is over, or is moving.
@@ -102,19 +91,6 @@ class MovingLane:
                 lane.abort()
         self._receiving.finish()
         self._finished = True
-
-    def close(self) -> None:
-        """The thread is done: end what is not finished. In the loop."""
-        if not self._finished:
-            self.abort()
-
-    def abort(self) -> None:
-        with self._lock:
-            self._over = True
-            lanes = {self._sending, self._receiving, self._coming}
-        for lane in lanes:
-            if lane is not None:
-                lane.abort()
 
     def _greet(self) -> None:
         with self._lock:

@@ -11,48 +11,38 @@ Whether there are to be more is ``widening``'s business.
 
 from __future__ import annotations
 
-import threading
 import time
 
 from comity import limits
 from comity.errors import LinkLost, RemoteProtocolError
-from comity.identity.keys import PublicKey
 from comity.protocol.exchange.lanes import lanes_frame, parse_lanes
 from comity.protocol.exchange.messages import Type, is_a
+from comity.services.exchange.carried import CarriedLane
 from comity.services.exchange.moving import MovingLane
-from comity.transport.interface import Buffer, Lane, LinkInfo, Pace
+from comity.transport.interface import Buffer, Lane, Pace
 from comity.transport.tally import size_of
 
 
-class SpreadLane:
+class SpreadLane(CarriedLane):
     """Implements ``interface.Lane`` for one thread; ``move``, ``add``, ``spread``, ``abort`` are for others.
 
     ``leads``: this side is the sender.
     """
 
     def __init__(self, first: MovingLane, *, leads: bool) -> None:
+        super().__init__(leads=leads)
         self.first = first
-        self._leads = leads
         self._extra: dict[int, Lane] = {}  # by number
         self._turns: tuple[Lane, ...] = ()  # once frames go in turn
         self._turn = 0
         self._due = False
-        self._over = False
-        self._finished = False
-        self._lock = threading.Lock()  # around what others than the thread change
 
     @property
-    def info(self) -> LinkInfo:
-        """Of the first lane."""
-        return self.first.info
+    def _front(self) -> Lane:
+        return self.first
 
-    @property
-    def peer(self) -> PublicKey:
-        return self.first.peer
-
-    @property
-    def round_trip(self) -> float:
-        return self.first.round_trip
+    def _owned(self) -> set[Lane]:
+        return {self.first, *self._extra.values()}
 
     @property
     def lanes(self) -> int:
@@ -120,18 +110,6 @@ class SpreadLane:
         for lane in self._turns or (self.first,):
             lane.finish()
         self._finished = True
-
-    def close(self) -> None:
-        """The thread is done: end what is not finished. In the loop."""
-        if not self._finished:
-            self.abort()
-
-    def abort(self) -> None:
-        with self._lock:
-            self._over = True
-            lanes = (self.first, *self._extra.values())
-        for lane in lanes:
-            lane.abort()
 
     def _drain(self) -> None:
         """Read in turn up to the END, for a sender that hears late that it is over."""
